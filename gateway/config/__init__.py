@@ -1,0 +1,1 @@
+"""Configuration: YAML that remembers the place of every value, shapes, cross references."""

@@ -1,0 +1,1 @@
+"""Drivers: one file per protocol, beside the pure codecs. `gateway.drivers.table` names them."""

@@ -1,0 +1,103 @@
+"""The nouns that cross rooms: frozen values, no I/O, no clock, no library.
+
+A type enters here when two rooms use it. Behaviour belongs elsewhere: conditions and the alarm table in
+`gateway.rules`, SQL in `gateway.store`, wire formats in `gateway.drivers`.
+
+Durations end in ``_s`` (seconds), instants in ``_at`` (aware UTC), ids are derived and never random.
+"""
+
+from __future__ import annotations
+
+from gateway.model.alarms import (
+    Alarm,
+    AlarmCondition,
+    AlarmEvent,
+    Handling,
+)
+from gateway.model.inputs import (
+    SYSTEM,
+    Actor,
+    Arrival,
+    Command,
+    CommandOutcome,
+    CommandResult,
+    DeviceStatus,
+    Input,
+    Notice,
+    NoticeResult,
+    Now,
+    OperatorRequest,
+    Quality,
+    Reading,
+    Reply,
+    Tick,
+    Verb,
+)
+from gateway.model.outputs import (
+    Delivery,
+    Lane,
+    OutboxEntry,
+    Step,
+    TimerChange,
+)
+from gateway.model.site import (
+    Action,
+    AlarmClass,
+    Bus,
+    Condition,
+    Device,
+    DeviceParams,
+    Place,
+    Point,
+    Recipient,
+    Rule,
+    Scope,
+    Site,
+    Tell,
+    Uplink,
+    Value,
+)
+
+__all__ = [
+    "SYSTEM",
+    "Action",
+    "Actor",
+    "Alarm",
+    "AlarmClass",
+    "AlarmCondition",
+    "AlarmEvent",
+    "Arrival",
+    "Bus",
+    "Command",
+    "CommandOutcome",
+    "CommandResult",
+    "Condition",
+    "Delivery",
+    "Device",
+    "DeviceParams",
+    "DeviceStatus",
+    "Handling",
+    "Input",
+    "Lane",
+    "Notice",
+    "NoticeResult",
+    "Now",
+    "OperatorRequest",
+    "OutboxEntry",
+    "Place",
+    "Point",
+    "Quality",
+    "Reading",
+    "Recipient",
+    "Reply",
+    "Rule",
+    "Scope",
+    "Site",
+    "Step",
+    "Tell",
+    "Tick",
+    "TimerChange",
+    "Uplink",
+    "Value",
+    "Verb",
+]

@@ -1,0 +1,83 @@
+"""Alarms: the append-only event and its fold. Frozen values, no I/O; the table of verbs is in `gateway.rules`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from gateway.model.inputs import Actor
+from gateway.model.site import AlarmClass, Value
+
+
+class AlarmCondition(StrEnum):
+    """Is the cause there?"""
+
+    ACTIVE = "active"
+    RETURNED = "returned"
+
+
+class Handling(StrEnum):
+    """How far people have got."""
+
+    NEW = "new"
+    TAKEN = "taken"
+    VERIFYING = "verifying"
+    HANDLING = "handling"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmEvent:
+    """One append-only line of an alarm's journal; ``version`` counts from 1 within the alarm."""
+
+    alarm_id: str
+    version: int
+    kind: str  # raised | returned | reraised | taken | verified | noted | arrived | closed | reset | silenced | ...
+    at: datetime
+    actor: Actor
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Stable across replays: alarm id and version."""
+        return f"{self.alarm_id}#{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """The fold of its events: four independent parts (alarms.md, section 2) and what screens show."""
+
+    id: str  # "<rule>:<point>:<occurrence>"
+    rule_id: str
+    point_id: str
+    device_id: str
+    occurrence: int
+    alarm_class: AlarmClass
+    title: str
+    place: str
+    raised_at: datetime
+    version: int
+    condition: AlarmCondition = AlarmCondition.ACTIVE
+    handling: Handling = Handling.NEW
+    is_latched: bool = False
+    is_sounding: bool = True
+    is_unconfirmed: bool = False  # known from the journal, its point has not reported since the start
+    is_open: bool = True  # False: ended, only in the records
+    value: Value | None = None
+    count: int = 1  # activations so far
+    returned_at: datetime | None = None
+    taken_at: datetime | None = None
+    taken_by: str = ""
+    verified_at: datetime | None = None
+    is_real: bool | None = None
+    arrived_at: datetime | None = None
+    closed_at: datetime | None = None
+    outcome: str = ""
+    cause: str = ""
+    note: str = ""
+    last_actor: str = ""  # who did ``last_event`` ...
+    last_event: str = ""
+    last_at: datetime | None = None  # ... and when: the words of a refusal

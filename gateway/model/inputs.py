@@ -1,0 +1,173 @@
+"""What enters the gateway: readings, device states, operators' requests, results. Frozen values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from gateway.model.site import Value
+
+
+class Now(NamedTuple):
+    """One reading of the clock: wall time for stamps, monotonic seconds for delays."""
+
+    utc: datetime
+    mono_s: float
+
+
+class Quality(StrEnum):
+    """How far a reading can be believed."""
+
+    GOOD = "good"
+    RETAINED = "retained"  # a true state told again (retained, replayed): never an event
+    BAD = "bad"  # no value: the reason is in ``detail``
+    STALE = "stale"
+
+
+class Reading(NamedTuple):
+    """One observation of one point. ``at`` equals ``received_at`` where the device sent no usable time.
+
+    A NamedTuple, not a dataclass: it is built for every value of every message, and a frozen dataclass
+    of six fields takes three times as long to build.
+    """
+
+    point_id: str
+    value: Value | None  # None exactly when quality is BAD
+    at: datetime
+    received_at: datetime
+    quality: Quality = Quality.GOOD
+    detail: str = ""
+
+
+class DeviceStatus(NamedTuple):
+    """A device was lost or found; the engine sees it as the implicit point ``<device id>/online``."""
+
+    device_id: str
+    is_online: bool
+    at: datetime
+    reason: str = ""
+
+
+class Actor(NamedTuple):
+    """Who did it."""
+
+    name: str
+    role: str  # duty | supervisor | installer | system
+    via: str  # console | cloud | gateway
+
+
+SYSTEM = Actor("守望", "system", "gateway")
+
+
+class Verb(StrEnum):
+    """What a person can do to an alarm (alarms.md, section 2)."""
+
+    SILENCE = "silence"
+    TAKE = "take"
+    VERIFY = "verify"  # args: real = "true" | "false"
+    NOTE = "note"  # args: text
+    ARRIVE = "arrive"
+    CLOSE = "close"  # args: outcome, cause
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRequest:
+    """A verb on one version of one alarm; a stale version is refused."""
+
+    id: str
+    actor: Actor
+    verb: Verb
+    alarm_id: str
+    version: int
+    at: datetime
+    expires_at: datetime
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of an operator's request. ``code`` is empty when accepted, else a refusal's code."""
+
+    request_id: str
+    is_accepted: bool
+    code: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0
+
+
+class Tick(NamedTuple):
+    """Time has passed: wakes the engine's timers."""
+
+
+class CommandOutcome(StrEnum):
+    """How a command ended."""
+
+    DONE = "done"  # read back as commanded
+    UNCONFIRMED = "unconfirmed"  # sent, but not read back in time
+    FAILED = "failed"
+    EXPIRED = "expired"  # its deadline had passed: not executed
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An absolute value for one point, with a deadline after which it must not be executed."""
+
+    id: str
+    point_id: str
+    value: Value
+    by: Actor
+    because: str  # the alarm's id
+    expires_at: datetime
+    is_safety: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """Closes a command; the truth about the world is the next Reading."""
+
+    command_id: str
+    outcome: CommandOutcome
+    at: datetime
+    readback: Value | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to one recipient by one channel; ``key`` is said at most once."""
+
+    key: str
+    alarm_id: str
+    reason: str
+    channel: str
+    recipient: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeResult:
+    """What the channel said."""
+
+    key: str
+    is_accepted: bool
+    at: datetime
+    detail: str = ""
+
+
+Input = Reading | DeviceStatus | OperatorRequest | CommandResult | NoticeResult | Tick
+
+
+class Arrival(NamedTuple):
+    """What a driver hands in at once. ``receipt`` is called after the commit that contains it.
+
+    ``digest`` is set where the sender may send the same message again after a crash (QoS 1).
+    """
+
+    inputs: tuple[Reading | DeviceStatus, ...]
+    receipt: Callable[[], None] | None = None
+    digest: bytes = b""

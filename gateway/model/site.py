@@ -1,0 +1,197 @@
+"""What a site is made of: places, devices, points, rules, recipients, uplinks. Frozen values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+Value = bool | int | float | str
+
+
+class AlarmClass(StrEnum):
+    """Alarm classes in order of rank (alarms.md, section 1)."""
+
+    FIRE = "fire"
+    GAS = "gas"
+    SOS = "sos"
+    SECURITY = "security"
+    WARNING = "warning"
+    SUPERVISORY = "supervisory"
+    FAULT = "fault"
+    MAINTENANCE = "maintenance"
+
+    @property
+    def rank(self) -> int:
+        """0 is the most urgent."""
+        return _RANKS[self]
+
+    @property
+    def is_life_safety(self) -> bool:
+        """Fire, gas and sos: never bulk, never shelved, never grouped away."""
+        return self.rank <= _LIFE_SAFETY_RANK
+
+
+_RANKS = {each: rank for rank, each in enumerate(AlarmClass)}
+_LIFE_SAFETY_RANK = _RANKS[AlarmClass.SOS]
+
+
+class Scope(StrEnum):
+    """How far around the source an action reaches."""
+
+    DEVICE = "device"
+    ROOM = "room"
+    FLOOR = "floor"
+    UNIT = "unit"
+    BUILDING = "building"
+    ZONE = "zone"
+    SITE = "site"
+
+
+class Place(NamedTuple):
+    """An address 楼栋-单元-楼层-房号; every part is text, so "0301" keeps its zero."""
+
+    text: str
+    building: str = ""
+    unit: str = ""
+    floor: str = ""
+    room: str = ""
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of one device; the sole owner of its unit."""
+
+    id: str  # "<device id>/<name>", for example 3-2-03-0301/smoke/alarm
+    device_id: str
+    name: str  # "alarm", or "power.3" for the third of a repeated point
+    type: str  # bool | int | float | text
+    unit: str = ""
+    alarm_class: AlarmClass | None = None
+    title: str = ""
+    low: float | None = None  # physical range: outside it the reading is bad, not a value
+    high: float | None = None
+    is_writable: bool = False
+    is_event: bool = False  # a momentary act (a press): every new message of it counts
+    params: Any = None  # the driver's own parameters, validated by the driver
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceParams:
+    """The driver's own parameters of one device, validated by the driver's models."""
+
+    profile: Any
+    device: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device on a bus; ``id`` is ``<address>/<name>``."""
+
+    id: str
+    kind: str  # smoke | gas | sos | door | siren | ebike-charger | ev-charger | ...
+    title: str
+    place: Place
+    profile: str
+    bus_id: str
+    offline_after_s: float | None
+    points: tuple[Point, ...]
+    params: DeviceParams
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """A line to devices: one MQTT broker, one Modbus TCP host, one serial port."""
+
+    id: str
+    type: str  # a key of the table of drivers
+    params: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What makes a rule true. ``clear`` is the other edge of the deadband of above/below."""
+
+    kind: str  # equals | above | below | changed_to
+    value: Value
+    clear: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a rule sets when it raises: every point ``point`` of kind ``kind`` within ``scope`` of the source."""
+
+    kind: str  # "" means the source device itself
+    point: str
+    scope: Scope
+    value: Value
+    expires_s: float
+    is_safety: bool  # leaves at the engine's decision, in parallel with the commit
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Whom a rule tells, by which channels, how long after the alarm was raised."""
+
+    to: str
+    by: tuple[str, ...]
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which points, what condition, raise what, do what, tell whom. ``points`` is already resolved."""
+
+    id: str
+    title: str
+    alarm_class: AlarmClass
+    points: tuple[str, ...]
+    condition: Condition
+    for_s: float = 0.0
+    clear_for_s: float = 0.0
+    latches: bool = False
+    text: str = ""
+    plan: tuple[str, ...] = ()  # steps for the duty officer
+    outcomes: tuple[str, ...] = ()  # the vocabulary of close(outcome)
+    actions: tuple[Action, ...] = ()
+    tells: tuple[Tell, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A person or group that notices go to; ``addresses`` maps a channel to an address or secret reference."""
+
+    id: str
+    title: str
+    addresses: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """One cloud platform; ``params`` is validated by the uplink's own model."""
+
+    id: str
+    type: str
+    params: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything the configuration says, resolved and checked."""
+
+    id: str  # the gateway's id, prefix of every id that leaves the box
+    title: str
+    timezone: str
+    data_dir: str
+    web_host: str
+    web_port: int
+    buses: Mapping[str, Bus]
+    devices: Mapping[str, Device]
+    rules: tuple[Rule, ...]
+    recipients: Mapping[str, Recipient]
+    uplinks: tuple[Uplink, ...]
+    digest: str  # SHA-256 over the files it came from
+    retention_bytes: int = 2_000_000_000
+    language: str = "zh"

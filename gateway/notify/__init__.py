@@ -1,0 +1,1 @@
+"""Notification: pure policy and text; channels."""

@@ -1,0 +1,1 @@
+"""Storage: all SQL. Journal, outbox, cursors, users, migrations."""

@@ -1,0 +1,1 @@
+"""Web: the FastAPI app, live view, authentication, the static console."""

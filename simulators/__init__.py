@@ -1,0 +1,1 @@
+"""Simulators: devices on real sockets, and a cloud that can misbehave. Imports nothing of the gateway."""
