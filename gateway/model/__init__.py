@@ -8,6 +8,7 @@ Durations end in ``_s`` (seconds), instants in ``_at`` (aware UTC), ids are deri
 
 from __future__ import annotations
 
+from gateway.model.accounts import Session, User
 from gateway.model.alarms import (
     Alarm,
     AlarmCondition,
@@ -92,12 +93,14 @@ __all__ = [
     "Reply",
     "Rule",
     "Scope",
+    "Session",
     "Site",
     "Step",
     "Tell",
     "Tick",
     "TimerChange",
     "Uplink",
+    "User",
     "Value",
     "Verb",
 ]

@@ -1,0 +1,47 @@
+"""Secrets by reference: a file, an environment variable, or a systemd credential; never a value in the YAML."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class SecretError(Exception):
+    """The secret a reference names cannot be read; the text says which and never what."""
+
+
+class SecretRef(BaseModel):
+    """``{file: path}``, ``{env: NAME}`` or ``{credential: name}`` (a file in $CREDENTIALS_DIRECTORY)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str | None = None
+    env: str | None = None
+    credential: str | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> SecretRef:
+        if sum(each is not None for each in (self.file, self.env, self.credential)) != 1:
+            raise ValueError("name exactly one of file, env, credential")
+        return self
+
+    def read(self) -> str:
+        """The secret itself, without the line end of a file.
+
+        Raises:
+            SecretError: there is no such file, variable or credential.
+        """
+        if self.env is not None:
+            if self.env not in os.environ:
+                raise SecretError(f"the environment variable {self.env} is not set")
+            return os.environ[self.env]
+        if self.credential is not None:
+            path = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / self.credential
+        else:
+            path = Path(str(self.file))
+        try:
+            return path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SecretError(f"cannot read the secret {path}: {type(error).__name__}") from None

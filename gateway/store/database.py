@@ -1,0 +1,124 @@
+"""Opening the database files: pragmas, schema, migrations. What is kept belongs to the other modules of this room.
+
+Two files, one writer each: the gateway alone writes ``shouwang.db``, the bridge alone writes ``bridge.db``. So a
+stopped or stalled bridge can never hold a lock that an alarm waits for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+GATEWAY_FILE = "shouwang.db"
+BRIDGE_FILE = "bridge.db"
+
+_GATEWAY_SCHEMA = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE alarm_events (
+        alarm_id TEXT NOT NULL, version INTEGER NOT NULL, kind TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        actor TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (alarm_id, version)) WITHOUT ROWID;
+    CREATE TABLE alarms (
+        id TEXT PRIMARY KEY, rule_id TEXT NOT NULL, point_id TEXT NOT NULL, occurrence INTEGER NOT NULL,
+        is_open INTEGER NOT NULL, raised_ms INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX alarms_open ON alarms (is_open, raised_ms);
+    CREATE INDEX alarms_source ON alarms (rule_id, point_id, occurrence);
+    CREATE TABLE commands (
+        id TEXT PRIMARY KEY, point_id TEXT NOT NULL, value TEXT NOT NULL, actor TEXT NOT NULL, because TEXT NOT NULL,
+        issued_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, is_safety INTEGER NOT NULL,
+        outcome TEXT, readback TEXT, closed_ms INTEGER, detail TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+    CREATE INDEX commands_open ON commands (expires_ms) WHERE outcome IS NULL;
+    CREATE TABLE notices (
+        key TEXT PRIMARY KEY, alarm_id TEXT NOT NULL, reason TEXT NOT NULL, channel TEXT NOT NULL,
+        recipient TEXT NOT NULL, text TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        is_accepted INTEGER, closed_ms INTEGER, detail TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+    CREATE INDEX notices_open ON notices (at_ms) WHERE is_accepted IS NULL;
+    CREATE TABLE timers (key TEXT PRIMARY KEY, started_ms INTEGER NOT NULL, duration_s REAL NOT NULL) WITHOUT ROWID;
+    CREATE TABLE requests (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, reply TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE outbox_alarm (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, items INTEGER NOT NULL, body BLOB NOT NULL);
+    CREATE TABLE outbox_telemetry (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, items INTEGER NOT NULL, body BLOB NOT NULL);
+    CREATE TABLE receipts (slot INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, digests BLOB NOT NULL);
+    CREATE TABLE users (
+        name TEXT PRIMARY KEY, role TEXT NOT NULL, password_hash TEXT NOT NULL, created_ms INTEGER NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE sessions (
+        token_hash TEXT PRIMARY KEY, user TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+        detail TEXT NOT NULL);
+    """,
+)
+
+_BRIDGE_SCHEMA = (
+    """
+    CREATE TABLE cursors (
+        uplink TEXT NOT NULL, lane TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (uplink, lane)) WITHOUT ROWID;
+    CREATE TABLE dead_letters (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, uplink TEXT NOT NULL, lane TEXT NOT NULL, seq INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (uplink, lane, seq, reason));
+    CREATE TABLE status (uplink TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+
+
+class StoreError(Exception):
+    """The database cannot be opened or written; the text says what the operator must do."""
+
+
+def open_gateway(directory: str) -> apsw.Connection:
+    """The gateway's database, created or migrated; durable against power loss from the first commit."""
+    return _open(Path(directory) / GATEWAY_FILE, _GATEWAY_SCHEMA)
+
+
+def open_bridge(directory: str) -> apsw.Connection:
+    """The bridge's own database."""
+    return _open(Path(directory) / BRIDGE_FILE, _BRIDGE_SCHEMA)
+
+
+def open_reader(directory: str, name: str) -> apsw.Connection:
+    """A read-only connection to a database that another connection writes."""
+    path = Path(directory) / name
+    try:
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        db.set_busy_timeout(2000)
+        version = int(str(db.pragma("user_version")))
+    except apsw.Error as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+    if not version:  # its writer has just created it: no tables yet
+        db.close()
+        raise StoreError(f"{path} is still being made")
+    return db
+
+
+def _open(path: Path, schema: tuple[str, ...]) -> apsw.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        db = apsw.Connection(str(path))
+        path.chmod(0o600)
+        db.set_busy_timeout(5000)
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", 2)  # FULL: a commit that returned survives a power cut
+        db.pragma("foreign_keys", 1)
+        _migrate(db, schema)
+    except (apsw.Error, OSError) as error:
+        raise StoreError(f"cannot open {path}: {error}") from error
+    return db
+
+
+def _migrate(db: apsw.Connection, schema: tuple[str, ...]) -> None:
+    has = int(str(db.pragma("user_version")))
+    if has > len(schema):
+        raise StoreError(f"the database is of a newer version ({has}) than this program knows ({len(schema)})")
+    for number, script in enumerate(schema[has:], start=has + 1):
+        with db:
+            db.execute(script)
+            db.pragma("user_version", number)
+
+
+def number(db: apsw.Connection, sql: str, *args: str | float | bytes) -> int:
+    """The one number a query answers; 0 where it answers nothing."""
+    row = db.execute(sql, args).fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])

@@ -1,0 +1,296 @@
+"""The gateway's memory: one transaction per group of batches, and what a restart needs to go on.
+
+One thread at a time calls `Journal.commit`; `JournalReader` is a connection of its own for screens. The outbox rows
+of a batch are written in the same transaction by `gateway.store.outbox.append`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import apsw
+import orjson
+
+from gateway.model import (
+    Actor,
+    Alarm,
+    AlarmEvent,
+    Command,
+    CommandResult,
+    Notice,
+    NoticeResult,
+    Now,
+    OperatorRequest,
+    Reading,
+    Reply,
+    Step,
+)
+from gateway.store import codec, outbox
+from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_reader
+
+_RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
+_RECEIPT_AGE_S = 10.0  # a PUBACK older than this before the last commit has reached the broker
+_KEEP_REQUESTS_S = 7 * 86_400.0
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction holds: the steps in order, the digests of the messages, the requests they answer."""
+
+    steps: list[Step] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    requests: dict[str, OperatorRequest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was going on when the gateway stopped."""
+
+    alarms: tuple[Alarm, ...]  # open ones
+    occurrences: dict[tuple[str, str], int]  # by (rule, point): how often so far
+    timers: tuple[tuple[str, datetime, float], ...]
+    said: tuple[str, ...]  # keys of notices of open alarms
+    commands: tuple[Command, ...]  # without a result
+    notices: tuple[Notice, ...]  # without a result
+    digests: tuple[bytes, ...]  # of messages whose acknowledgement may not have reached the broker
+
+
+class Journal:
+    """The single writer's store."""
+
+    def __init__(self, directory: str, uplinks: Sequence[str], limit_bytes: int) -> None:
+        self._db = open_gateway(directory)
+        self._slot = number(self._db, "SELECT slot FROM receipts ORDER BY at_ms DESC, slot DESC LIMIT 1")
+        self._trimmer = outbox.Trimmer(self._db, directory, uplinks, limit_bytes)
+
+    def commit(self, batch: Batch) -> None:
+        """Write everything of ``batch`` or nothing; returns when it is on the disk.
+
+        Raises:
+            apsw.Error: disk full, read-only, corrupt: nothing of the batch was kept.
+        """
+        readings: list[Reading] = []
+        events: list[tuple[AlarmEvent, Alarm]] = []
+        last = batch.steps[-1].now
+        with self._db:
+            for step in batch.steps:
+                readings += step.readings
+                events += [(event, step.alarms[event.alarm_id]) for event in step.events]
+                self._write_step(step, batch.requests)
+            outbox.append(self._db, codec.to_ms(last.utc), readings, events)
+            self._write_receipts(batch.digests, last)
+
+    def trim(self, now: Now) -> int:
+        """A bounded piece of housekeeping; returns how many unsettled readings were dropped for want of room."""
+        self._db.execute(
+            "DELETE FROM requests WHERE at_ms < ?", (codec.to_ms(now.utc - timedelta(seconds=_KEEP_REQUESTS_S)),)
+        )
+        return self._trimmer.trim()
+
+    def restore(self) -> Restored:
+        """What a restart needs."""
+        db = self._db
+        return Restored(
+            alarms=_alarms(db.execute("SELECT body FROM alarms WHERE is_open = 1 ORDER BY raised_ms, id")),
+            occurrences={
+                (str(rule), str(point)): int(str(count))
+                for rule, point, count in db.execute(
+                    "SELECT rule_id, point_id, max(occurrence) FROM alarms GROUP BY rule_id, point_id"
+                )
+            },
+            timers=tuple(
+                (str(key), codec.from_ms(int(str(ms))), float(str(duration)))
+                for key, ms, duration in db.execute("SELECT key, started_ms, duration_s FROM timers ORDER BY key")
+            ),
+            said=tuple(
+                str(key)
+                for (key,) in db.execute(
+                    "SELECT key FROM notices JOIN alarms ON alarms.id = notices.alarm_id WHERE is_open = 1 ORDER BY key"
+                )
+            ),
+            commands=self._open_commands(),
+            notices=tuple(
+                Notice(*(str(each) for each in row))
+                for row in db.execute(
+                    "SELECT key, alarm_id, reason, channel, recipient, text FROM notices"
+                    " WHERE is_accepted IS NULL ORDER BY at_ms, key"
+                )
+            ),
+            digests=self._recent_digests(),
+        )
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The one writing connection, for the writer's thread only."""
+        return self._db
+
+    def close(self) -> None:
+        """Close the database; the log is checkpointed."""
+        self._db.close()
+
+    def _write_step(self, step: Step, requests: dict[str, OperatorRequest]) -> None:
+        db, now_ms = self._db, codec.to_ms(step.now.utc)
+        if step.events:
+            db.executemany("INSERT INTO alarm_events VALUES (?, ?, ?, ?, ?, ?)", map(_event_row, step.events))
+        if step.alarms:
+            db.executemany(
+                "INSERT OR REPLACE INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?)", map(_alarm_row, step.alarms.values())
+            )
+        for command in step.commands:
+            db.execute(
+                "INSERT INTO commands (id, point_id, value, actor, because, issued_ms, expires_ms, is_safety)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    command.id, command.point_id, codec.dumps(command.value), codec.dumps(command.by),
+                    command.because, now_ms, codec.to_ms(command.expires_at), command.is_safety,
+                ),
+            )  # fmt: skip
+        for notice in step.notices:
+            db.execute(
+                "INSERT INTO notices (key, alarm_id, reason, channel, recipient, text, at_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (notice.key, notice.alarm_id, notice.reason, notice.channel, notice.recipient, notice.text, now_ms),
+            )
+        for result in step.results:
+            self._write_result(result)
+        for key, started_at, duration_s in step.timers:
+            if started_at is None:
+                db.execute("DELETE FROM timers WHERE key = ?", (key,))
+            else:
+                db.execute("INSERT OR REPLACE INTO timers VALUES (?, ?, ?)", (key, codec.to_ms(started_at), duration_s))
+        for reply in step.replies:
+            self._write_reply(reply, requests[reply.request_id], now_ms)
+
+    def _write_result(self, result: CommandResult | NoticeResult) -> None:
+        if isinstance(result, CommandResult):
+            self._db.execute(
+                "UPDATE commands SET outcome = ?, readback = ?, closed_ms = ?, detail = ? WHERE id = ?",
+                (
+                    result.outcome.value, codec.dumps(result.readback), codec.to_ms(result.at), result.detail[:500],
+                    result.command_id,
+                ),
+            )  # fmt: skip
+        else:
+            self._db.execute(
+                "UPDATE notices SET is_accepted = ?, closed_ms = ?, detail = ? WHERE key = ?",
+                (result.is_accepted, codec.to_ms(result.at), result.detail[:500], result.key),
+            )
+
+    def _write_reply(self, reply: Reply, request: OperatorRequest, now_ms: int) -> None:
+        body = codec.dumps([reply.is_accepted, reply.code, dict(reply.detail), reply.version])
+        self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (reply.request_id, now_ms, body))
+        detail = codec.dumps(
+            {
+                "alarm": request.alarm_id,
+                "version": request.version,
+                "args": dict(request.args),
+                "accepted": reply.is_accepted,
+                "code": reply.code,
+            }
+        )
+        write_audit(self._db, now_ms, request.actor, f"alarm.{request.verb.value}", detail)
+
+    def _write_receipts(self, digests: list[bytes], now: Now) -> None:
+        if digests:
+            self._slot = (self._slot + 1) % _RECEIPT_SLOTS
+            self._db.execute(
+                "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?)",
+                (self._slot, codec.to_ms(now.utc), b"".join(digests)),
+            )
+
+    def _recent_digests(self) -> tuple[bytes, ...]:
+        since = number(self._db, "SELECT max(at_ms) FROM receipts") - int(_RECEIPT_AGE_S * 1000)
+        rows = self._db.execute("SELECT digests FROM receipts WHERE at_ms >= ? ORDER BY at_ms, slot", (since,))
+        joined = b"".join(bytes(row[0]) for row in rows)
+        return tuple(joined[at : at + 8] for at in range(0, len(joined), 8))
+
+    def _open_commands(self) -> tuple[Command, ...]:
+        return tuple(
+            Command(
+                id=str(row[0]),
+                point_id=str(row[1]),
+                value=orjson.loads(str(row[2])),
+                by=Actor(*orjson.loads(str(row[3]))),
+                because=str(row[4]),
+                expires_at=codec.from_ms(int(str(row[5]))),
+                is_safety=bool(row[6]),
+            )
+            for row in self._db.execute(
+                "SELECT id, point_id, value, actor, because, expires_ms, is_safety FROM commands"
+                " WHERE outcome IS NULL ORDER BY issued_ms, id"
+            )
+        )
+
+
+class JournalReader:
+    """What screens ask of the past; may be called from any one thread at a time."""
+
+    def __init__(self, directory: str) -> None:
+        self._db = open_reader(directory, GATEWAY_FILE)
+
+    def events(self, alarm_id: str) -> list[AlarmEvent]:
+        """The journal of one alarm, oldest first."""
+        rows = self._db.execute(
+            "SELECT alarm_id, version, kind, at_ms, actor, data FROM alarm_events WHERE alarm_id = ? ORDER BY version",
+            (alarm_id,),
+        )
+        return [codec.event_from_row(row) for row in rows]
+
+    def alarm(self, alarm_id: str) -> Alarm | None:
+        """The alarm, open or ended."""
+        found = _alarms(self._db.execute("SELECT body FROM alarms WHERE id = ?", (alarm_id,)))
+        return found[0] if found else None
+
+    def ended(self, limit: int, before: tuple[datetime, str] | None) -> list[Alarm]:
+        """Ended alarms by (raised_at, id) descending, strictly before ``before``."""
+        before_ms, before_id = (2**62, "") if before is None else (codec.to_ms(before[0]), before[1])
+        rows = self._db.execute(
+            "SELECT body FROM alarms WHERE is_open = 0 AND (raised_ms, id) < (?, ?)"
+            " ORDER BY raised_ms DESC, id DESC LIMIT ?",
+            (before_ms, before_id, limit),
+        )
+        return list(_alarms(rows))
+
+    def reply(self, request_id: str) -> Reply | None:
+        """What became of a request that was made before."""
+        row = self._db.execute("SELECT reply FROM requests WHERE id = ?", (request_id,)).fetchone()
+        return Reply(request_id, *orjson.loads(str(row[0]))) if row else None
+
+    def commands(self, because: str) -> list[dict[str, Any]]:
+        """What an alarm commanded and what became of it."""
+        names = ("id", "point_id", "value", "outcome", "readback", "issued_ms", "closed_ms", "detail")
+        rows = self._db.execute(f"SELECT {', '.join(names)} FROM commands WHERE because = ? ORDER BY id", (because,))  # noqa: S608 - constants
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+
+def write_audit(db: apsw.Connection, at_ms: int, actor: Actor, action: str, detail: str) -> None:
+    """One line of the record of who did what; inside the caller's transaction."""
+    db.execute(
+        "INSERT INTO audit (at_ms, actor, action, detail) VALUES (?, ?, ?, ?)",
+        (at_ms, codec.dumps(actor), action, detail),
+    )
+
+
+def _event_row(event: AlarmEvent) -> tuple[Any, ...]:
+    return (
+        event.alarm_id, event.version, event.kind, codec.to_ms(event.at),
+        codec.dumps(event.actor), codec.dumps(dict(event.data)),
+    )  # fmt: skip
+
+
+def _alarm_row(alarm: Alarm) -> tuple[Any, ...]:
+    return (
+        alarm.id, alarm.rule_id, alarm.point_id, alarm.occurrence, alarm.is_open,
+        codec.to_ms(alarm.raised_at), codec.dumps(codec.alarm_to_json(alarm)),
+    )  # fmt: skip
+
+
+def _alarms(rows: Iterable[Sequence[Any]]) -> tuple[Alarm, ...]:
+    return tuple(codec.alarm_from_json(orjson.loads(row[0])) for row in rows)

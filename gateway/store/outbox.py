@@ -1,0 +1,187 @@
+"""The outbox: what waits for the clouds, in two lanes with a cursor per uplink.
+
+The gateway appends (in the transaction of its batch, `append`) and trims; the bridge reads with `OutboxReader` and
+keeps its cursors, dead letters and status with `CursorStore` in its own file. What the rows mean to a platform
+belongs to `cloud_bridge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import apsw
+import orjson
+
+from gateway.model import Alarm, AlarmEvent, Lane, OutboxEntry, Reading
+from gateway.store import codec
+from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, number, open_bridge, open_reader
+
+_TABLES = {Lane.ALARM: "outbox_alarm", Lane.TELEMETRY: "outbox_telemetry"}
+_MAX_DEAD_LETTERS = 10_000  # per uplink: the oldest go first, the count stays in the status
+_TRIM_ROWS = 500  # rows deleted in one transaction: a commit never waits long behind a trim
+
+
+def append(
+    db: apsw.Connection, at_ms: int, readings: Sequence[Reading], events: Iterable[tuple[AlarmEvent, Alarm]]
+) -> None:
+    """Add one batch, inside the caller's transaction: a blob of readings, a row for each alarm event."""
+    if readings:
+        db.execute(
+            "INSERT INTO outbox_telemetry (at_ms, items, body) VALUES (?, ?, ?)",
+            (at_ms, len(readings), codec.telemetry_body(readings)),
+        )
+    for event, alarm in events:
+        db.execute(
+            "INSERT INTO outbox_alarm (at_ms, items, body) VALUES (?, 1, ?)", (at_ms, codec.alarm_body(event, alarm))
+        )
+
+
+class Trimmer:
+    """Deletes what every enabled uplink has settled, and the oldest telemetry beyond the bound; alarms never."""
+
+    def __init__(self, db: apsw.Connection, directory: str, uplinks: Sequence[str], limit_bytes: int) -> None:
+        self._db = db
+        self._directory = directory
+        self._uplinks = tuple(uplinks)
+        self._limit = limit_bytes
+        self._bytes = 0  # of the telemetry lane when last counted
+        self._counted_to = 0
+        self._cursors: apsw.Connection | None = None
+
+    def trim(self) -> int:
+        """Delete at most `_TRIM_ROWS` rows of each lane; returns how many unsettled readings were dropped."""
+        for lane, table in _TABLES.items():
+            self._db.execute(
+                f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} WHERE seq <= ? ORDER BY seq LIMIT ?)",  # noqa: S608 - a constant
+                (self._settled(lane), _TRIM_ROWS),
+            )
+        return self._drop_oldest()
+
+    def _settled(self, lane: Lane) -> int:
+        """Up to where every enabled uplink has settled; all of it where there is none."""
+        if not self._uplinks:
+            return 2**62
+        if self._cursors is None:
+            try:
+                self._cursors = open_reader(self._directory, BRIDGE_FILE)
+            except StoreError:
+                return 0  # the bridge has never run
+        return min(
+            number(self._cursors, "SELECT seq FROM cursors WHERE uplink = ? AND lane = ?", each, lane.value)
+            for each in self._uplinks
+        )
+
+    def _drop_oldest(self) -> int:
+        db = self._db
+        self._bytes += number(db, "SELECT sum(length(body)) FROM outbox_telemetry WHERE seq > ?", self._counted_to)
+        self._counted_to = max(self._counted_to, number(db, "SELECT max(seq) FROM outbox_telemetry"))
+        if self._bytes > self._limit:  # an upper bound: what was settled since is still in it
+            self._bytes = number(db, "SELECT sum(length(body)) FROM outbox_telemetry")
+        if self._bytes <= self._limit:
+            return 0
+        dropped, last = 0, 0
+        oldest = "SELECT seq, items, length(body) FROM outbox_telemetry ORDER BY seq LIMIT ?"
+        for seq, items, size in db.execute(oldest, (_TRIM_ROWS,)):
+            if self._bytes <= self._limit:
+                break
+            self._bytes, dropped, last = self._bytes - int(size), dropped + int(items), int(seq)
+        db.execute("DELETE FROM outbox_telemetry WHERE seq <= ?", (last,))
+        return dropped
+
+
+class OutboxReader:
+    """The bridge's read-only view of the outbox."""
+
+    def __init__(self, directory: str) -> None:
+        """``directory`` is the gateway's data directory.
+
+        Raises:
+            StoreError: the gateway has not made its database yet.
+        """
+        self._db = open_reader(directory, GATEWAY_FILE)
+
+    def take(self, lane: Lane, after: int, limit: int = 64, max_bytes: int = 1_000_000) -> list[OutboxEntry]:
+        """Entries with ``seq > after``, ascending: at most ``limit``, and (but for the first) ``max_bytes``."""
+        found: list[OutboxEntry] = []
+        size = 0
+        rows = self._db.execute(
+            f"SELECT seq, at_ms, body FROM {_TABLES[lane]} WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - a constant
+            (after, limit),
+        )
+        for seq, at_ms, body in rows:
+            size += len(body)
+            if found and size > max_bytes:
+                break
+            found.append(OutboxEntry(seq, lane, codec.from_ms(at_ms), body))
+        rows.close(force=True)  # ends the read transaction: the log can be checkpointed
+        return found
+
+    def backlog(self, lane: Lane, after: int) -> tuple[int, int]:
+        """(entries, bytes) with ``seq > after``."""
+        where = f"FROM {_TABLES[lane]} WHERE seq > ?"
+        return (
+            number(self._db, f"SELECT count(*) {where}", after),
+            number(self._db, f"SELECT sum(length(body)) {where}", after),
+        )
+
+    def last_seq(self, lane: Lane) -> int:
+        """The newest entry's seq, 0 while there is none."""
+        return number(self._db, f"SELECT max(seq) FROM {_TABLES[lane]}")  # noqa: S608 - a constant
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+
+class CursorStore:
+    """The bridge's own file: how far each uplink has settled, what platforms refused, how the bridge is doing."""
+
+    def __init__(self, directory: str) -> None:
+        self._db = open_bridge(directory)
+
+    def get(self, uplink: str, lane: Lane) -> int:
+        """Everything up to this seq is settled; 0 at first."""
+        return number(self._db, "SELECT seq FROM cursors WHERE uplink = ? AND lane = ?", uplink, lane.value)
+
+    def settle(self, uplink: str, lane: Lane, seq: int) -> None:
+        """Everything up to ``seq`` is settled; never moves backwards."""
+        self._db.execute(
+            "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
+            (uplink, lane.value, seq),
+        )
+
+    def reject(self, uplink: str, entry: OutboxEntry, reason: str) -> None:
+        """Keep a refused row as a dead letter; the oldest go beyond the bound."""
+        with self._db:
+            self._db.execute(
+                "INSERT OR IGNORE INTO dead_letters (uplink, lane, seq, at_ms, reason, body) VALUES (?, ?, ?, ?, ?, ?)",
+                (uplink, entry.lane.value, entry.seq, codec.to_ms(entry.at), reason[:500], entry.body),
+            )
+            self._db.execute(
+                "DELETE FROM dead_letters WHERE uplink = ?1 AND id <= (SELECT max(id) FROM dead_letters) - ?2",
+                (uplink, _MAX_DEAD_LETTERS),
+            )
+
+    def rejected(self, uplink: str) -> int:
+        """How many dead letters this uplink has."""
+        return number(self._db, "SELECT count(*) FROM dead_letters WHERE uplink = ?", uplink)
+
+    def set_status(self, uplink: str, status: dict[str, object]) -> None:
+        """Leave word for the gateway's screens."""
+        self._db.execute("INSERT OR REPLACE INTO status VALUES (?, ?)", (uplink, orjson.dumps(status).decode()))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+
+def bridge_status(directory: str) -> dict[str, dict[str, object]]:
+    """By uplink, what the bridge last said of itself; empty while it has never run."""
+    try:
+        db = open_reader(directory, BRIDGE_FILE)
+    except StoreError:
+        return {}
+    try:
+        return {str(uplink): orjson.loads(str(body)) for uplink, body in db.execute("SELECT uplink, body FROM status")}
+    finally:
+        db.close()

@@ -1,0 +1,184 @@
+"""The journal and the outbox: what was committed is there after any stop, what was not is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import apsw
+import orjson
+import pytest
+
+from gateway.model import CommandOutcome, CommandResult, Lane, NoticeResult, Step
+from gateway.store.database import StoreError, open_gateway
+from gateway.store.journal import Batch, Journal, JournalReader
+from gateway.store.outbox import CursorStore, OutboxReader
+from tests.support_core import alarm, full_step, now, reading
+
+LIMIT = 10_000_000
+
+
+def journal(directory: Path, uplinks: tuple[str, ...] = ("platform",), limit: int = LIMIT) -> Journal:
+    return Journal(str(directory), uplinks, limit)
+
+
+def telemetry(count: int, seconds: float = 0.0) -> Batch:
+    step = Step(now(seconds), readings=[reading(value=float(n), seconds=seconds) for n in range(count)])
+    return Batch([step])
+
+
+def test_what_was_going_on_is_restored(tmp_path: Path) -> None:
+    """An open alarm, its occurrence, timer, said notice and unfinished command are there after a restart."""
+    first = journal(tmp_path)
+    first.commit(Batch([full_step()], [b"12345678", b"abcdefgh"]))
+    first.close()
+    restored = journal(tmp_path).restore()
+    assert restored.alarms == (alarm(),)
+    assert restored.occurrences == {("smoke-fire", "3-2-03-0301/smoke/alarm"): 1}
+    assert restored.timers == (("for:1", now().utc, 5.0),)
+    assert restored.said == (full_step().notices[0].key,)
+    assert restored.commands == tuple(full_step().commands)
+    assert restored.notices == tuple(full_step().notices)
+    assert restored.digests == (b"12345678", b"abcdefgh")
+
+
+def test_results_close_commands_and_notices(tmp_path: Path) -> None:
+    """A command that was carried out and a notice that was sent are not taken up again."""
+    store = journal(tmp_path)
+    step = full_step()
+    store.commit(Batch([step]))
+    results: list[CommandResult | NoticeResult] = [
+        CommandResult(step.commands[0].id, CommandOutcome.DONE, now(1).utc, readback=True),
+        NoticeResult(step.notices[0].key, is_accepted=True, at=now(1).utc),
+    ]
+    store.commit(Batch([Step(now(1), results=results)]))
+    restored = store.restore()
+    assert restored.commands == ()
+    assert restored.notices == ()
+    assert restored.said == (step.notices[0].key,)
+    assert JournalReader(str(tmp_path)).commands(step.commands[0].because)[0]["outcome"] == "done"
+
+
+def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A batch whose last row is refused leaves no reading, no event and no outbox row behind."""
+    store = journal(tmp_path)
+    store.commit(Batch([full_step(1)]))
+    again = full_step(1)  # the same event id a second time breaks the journal's key
+    again.readings = [reading(value=9.0)]
+    with pytest.raises(apsw.ConstraintError):
+        store.commit(Batch([Step(now(), readings=[reading(value=8.0)]), again]))
+    assert OutboxReader(str(tmp_path)).last_seq(Lane.TELEMETRY) == 1
+
+
+def test_outbox_carries_readings_and_events(tmp_path: Path) -> None:
+    """Clouds get each event with its stable id, and the readings of a batch with their first instants."""
+    journal(tmp_path).commit(Batch([full_step()]))
+    reader = OutboxReader(str(tmp_path))
+    (event,) = reader.take(Lane.ALARM, 0)
+    assert orjson.loads(event.body)["id"] == f"{alarm().id}#1"
+    (blob,) = reader.take(Lane.TELEMETRY, 0)
+    ms = 1_768_442_400_000
+    assert orjson.loads(zlib.decompress(blob.body)) == {"r": [["3-2-03-0301/smoke/alarm", True, ms, ms, "good"]]}
+
+
+def test_only_what_every_uplink_has_settled_is_trimmed(tmp_path: Path) -> None:
+    """A row stays until the last uplink has it."""
+    store = journal(tmp_path, ("a", "b"))
+    for n in range(3):
+        store.commit(telemetry(10, n))
+    cursors = CursorStore(str(tmp_path))
+    cursors.settle("a", Lane.TELEMETRY, 3)
+    cursors.settle("b", Lane.TELEMETRY, 1)
+    assert store.trim(now()) == 0
+    assert [each.seq for each in OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 0)] == [2, 3]
+
+
+def test_numbers_go_on_after_everything_was_trimmed(tmp_path: Path) -> None:
+    """A cursor never points past rows that were written after it: sequence numbers are not used twice."""
+    store = journal(tmp_path, ())
+    store.commit(telemetry(1))
+    store.trim(now())
+    store.close()
+    store = journal(tmp_path, ())
+    store.commit(telemetry(1))
+    assert OutboxReader(str(tmp_path)).last_seq(Lane.TELEMETRY) == 2
+
+
+def test_full_outbox_drops_oldest_telemetry_and_no_alarm(tmp_path: Path) -> None:
+    """Beyond its bound the outbox loses the oldest readings, counted; alarms stay."""
+    store = journal(tmp_path, limit=4000)
+    store.commit(Batch([full_step(1)]))
+    for n in range(40):
+        store.commit(telemetry(100, n))
+    dropped = store.trim(now())
+    reader = OutboxReader(str(tmp_path))
+    left = reader.take(Lane.TELEMETRY, 0, limit=1000)
+    assert dropped == 1 + 100 * (40 - len(left))
+    assert left[-1].seq == 41
+    assert reader.backlog(Lane.TELEMETRY, 0)[1] <= 4000
+    assert len(reader.take(Lane.ALARM, 0)) == 1
+
+
+def test_take_is_bounded_by_bytes(tmp_path: Path) -> None:
+    """The bridge never takes more into memory than it asked for, but always at least one row."""
+    store = journal(tmp_path)
+    for n in range(5):
+        store.commit(telemetry(100, n))
+    reader = OutboxReader(str(tmp_path))
+    assert len(reader.take(Lane.TELEMETRY, 0, max_bytes=1)) == 1
+    assert len(reader.take(Lane.TELEMETRY, 0, limit=2)) == 2
+
+
+def test_a_cursor_never_goes_back(tmp_path: Path) -> None:
+    """A late settlement of an older row does not send newer ones again."""
+    cursors = CursorStore(str(tmp_path))
+    cursors.settle("a", Lane.ALARM, 7)
+    cursors.settle("a", Lane.ALARM, 3)
+    assert cursors.get("a", Lane.ALARM) == 7
+
+
+def test_a_newer_database_is_refused(tmp_path: Path) -> None:
+    """An older program does not write into a database it does not understand."""
+    db = open_gateway(str(tmp_path))
+    db.pragma("user_version", 99)
+    db.close()
+    with pytest.raises(StoreError, match="newer"):
+        open_gateway(str(tmp_path))
+
+
+WRITER = """
+import sys
+from gateway.store.journal import Journal
+from tests.test_store_journal import telemetry
+store = Journal(sys.argv[1], ("platform",), 10_000_000)
+for n in range(100_000):
+    store.commit(telemetry(20, n))
+    print(n + 1, flush=True)
+"""
+
+
+def test_kill_9_loses_no_committed_batch(tmp_path: Path) -> None:
+    """Every batch whose commit returned is in the outbox after kill -9, and none is there twice."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert child.stdout is not None
+    told = 0
+    while told < 50:
+        told = int(child.stdout.readline())
+    os.kill(child.pid, signal.SIGKILL)
+    rest = child.stdout.read().split("\n")
+    child.wait()
+    told = max([told, *(int(each) for each in rest[:-1] if each)])
+    found = journal(tmp_path)  # opens, recovers
+    found.close()
+    rows = OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 0, limit=200_000, max_bytes=1 << 30)
+    assert told <= len(rows) <= told + 1
+    assert [each.seq for each in rows] == list(range(1, len(rows) + 1))
