@@ -1,0 +1,301 @@
+"""The MQTT driver: one field broker, its devices' messages in, settings out.
+
+A QoS 1 message carries its receipt with it: the pipeline calls it after the commit that contains the message, and
+only then is the PUBACK sent. The session is persistent, so what the broker still holds after a crash comes again,
+marked DUP (MQTT 3.1.1, 3.3.1.1); a message that had been committed before is recognised by the digest of its topic
+and payload and acknowledged without entering twice. A broker that does not mark repeats is told by
+``marks_repeats: false`` of the bus: then every message of the first seconds is compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import orjson
+import structlog
+
+from gateway.clock import Clock
+from gateway.counters import Counters
+from gateway.drivers.base import Deliver, DriverError, DriverKind
+from gateway.drivers.mqtt_params import (
+    MqttBus,
+    MqttDevice,
+    MqttPoint,
+    MqttProfile,
+    check_devices,
+    check_profile,
+)
+from gateway.drivers.mqtt_routes import Routes
+from gateway.drivers.payloads import fill, topic_filter
+from gateway.model import (
+    Arrival,
+    Bus,
+    Command,
+    CommandOutcome,
+    CommandResult,
+    Device,
+    DeviceStatus,
+    Now,
+    Point,
+    Reading,
+    Value,
+)
+from gateway.mqtt_link import LinkError, LinkOptions, Message, MqttLink, TlsOptions
+from gateway.secret import SecretError
+
+_MAX_PAYLOAD_BYTES = 262_144
+_REPEAT_WINDOW_S = 10.0  # after a session is taken up again, messages may be repeats for this long
+_REMEMBERED = 4096  # digests of the running process: more than a broker keeps in flight
+_SWEEP_S = 5.0
+_SEND_AGAIN = 3  # times within a command's deadline
+
+_log = structlog.get_logger(__name__)
+
+
+class MqttDriver:
+    """One running session to one field broker."""
+
+    def __init__(self, bus: Bus, devices: Sequence[Device], clock: Clock, counters: Counters) -> None:
+        self._bus_id = bus.id
+        self._params: MqttBus = bus.params
+        self._clock = clock
+        self._counters = counters
+        self._routes = Routes(devices)
+        self._filters = _filters(devices)
+        self._points = {point.id: (device, point) for device in devices for point in device.points}
+        self._patience = {each.id: each.offline_after_s for each in devices if each.offline_after_s is not None}
+        self._heard: dict[str, float] = {}  # by device: monotonic instant of its last message
+        self._is_online: dict[str, bool] = {}
+        self._awaited: dict[str, list[tuple[Value, asyncio.Future[Value]]]] = {}
+        self._suspects: Counter[bytes] = Counter()  # digests that may come again
+        self._suspects_until = 0.0
+        self._recent: deque[tuple[float, bytes]] = deque(maxlen=_REMEMBERED)
+        self._reasons: set[str] = set()  # refusals logged so far: transitions, not states
+        self._deliver: Deliver = lambda _arrival: None
+        self._link = MqttLink(self._options(), on_message=self._received, on_up=self._came_up, on_down=self._went_down)
+
+    def expect_again(self, digests: Iterable[bytes]) -> None:
+        """Digests of messages that were committed shortly before the last stop: the broker may send them again."""
+        self._suspects.update(digests)
+
+    async def run(self, deliver: Deliver) -> None:
+        """See `Driver.run`."""
+        self._deliver = deliver
+        start = self._clock.now().mono_s
+        for device_id in self._patience:
+            self._heard.setdefault(device_id, start)
+        sweeper = asyncio.create_task(self._sweep(), name=f"{self._bus_id} offline")
+        try:
+            await self._link.run()
+        except LinkError as error:
+            raise DriverError(str(error)) from error
+        except SecretError as error:
+            raise DriverError(str(error), is_retryable=False) from error
+        finally:
+            sweeper.cancel()
+
+    async def write(self, command: Command) -> CommandResult:
+        """See `Driver.write`. The readback is the device's own report of the point."""
+        device, point = self._points[command.point_id]
+        settings = point.params.set
+        if settings is None:
+            return self._result(command, CommandOutcome.REFUSED, detail="the profile gives this point no `set`")
+        serial = device.params.device.serial
+        topic = settings.topic.replace("{serial}", serial)
+        body = fill(settings.payload, value=_word(point, command.value), serial=serial)
+        payload = body.encode() if isinstance(body, str) else orjson.dumps(body)
+        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        waiting = self._awaited.setdefault(command.point_id, [])
+        entry = (command.value, future)
+        waiting.append(entry)
+        try:
+            return await self._send(command, topic, payload, future)
+        finally:
+            waiting.remove(entry)
+            if not waiting:
+                self._awaited.pop(command.point_id, None)
+
+    async def _send(self, command: Command, topic: str, payload: bytes, future: asyncio.Future[Value]) -> CommandResult:
+        """Publish until the device reports the value, a few times within the deadline."""
+        total_s = (command.expires_at - self._clock.now().utc).total_seconds()
+        outcome, detail = CommandOutcome.EXPIRED, ""
+        for _ in range(_SEND_AGAIN):
+            left_s = (command.expires_at - self._clock.now().utc).total_seconds()
+            if left_s <= 0:
+                break
+            try:
+                async with asyncio.timeout(min(left_s, total_s / _SEND_AGAIN)):
+                    await self._link.publish(topic, payload, 1)
+                    outcome, detail = CommandOutcome.UNCONFIRMED, "the device has not reported the value"
+                    return self._result(command, CommandOutcome.DONE, readback=await asyncio.shield(future))
+            except TimeoutError:
+                continue
+            except LinkError as error:
+                outcome, detail = CommandOutcome.FAILED, str(error)
+                await asyncio.sleep(min(left_s, total_s / _SEND_AGAIN, 1.0))
+        return self._result(command, outcome, detail=detail)
+
+    def _result(
+        self, command: Command, outcome: CommandOutcome, *, readback: Value | None = None, detail: str = ""
+    ) -> CommandResult:
+        return CommandResult(command.id, outcome, self._clock.now().utc, readback, detail)
+
+    def _options(self) -> LinkOptions:
+        params = self._params
+        tls = None if params.tls is None else TlsOptions(params.tls.ca, params.tls.cert, params.tls.key)
+        return LinkOptions(
+            host=params.host,
+            port=params.port,
+            client_id=params.client_id or f"shouwang-{self._bus_id}",
+            username=params.username,
+            password=params.password.read() if params.password else "",
+            tls=tls,
+            keepalive_s=params.keepalive,
+            clean_session=False,
+        )
+
+    def _came_up(self, is_resumed: bool) -> None:  # noqa: FBT001 - the callback of a link
+        now_s = self._clock.now().mono_s
+        if is_resumed:
+            self._suspects_until = now_s + _REPEAT_WINDOW_S
+        else:
+            self._suspects.clear()
+        _log.info("broker_up", bus=self._bus_id, is_resumed=is_resumed)
+        self._counters.gauge("bus_up", 1, bus=self._bus_id)
+        self._link.subscribe([(each, 1) for each in self._filters]).add_done_callback(self._subscribed)
+
+    def _subscribed(self, future: asyncio.Future[None]) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            _log.error("subscribe_failed", bus=self._bus_id, error=str(error))
+            self._counters.count("mqtt_subscribe_failed", bus=self._bus_id)
+
+    def _went_down(self, reason: str) -> None:
+        now_s = self._clock.now().mono_s
+        self._suspects.update(digest for at_s, digest in self._recent if now_s - at_s < _REPEAT_WINDOW_S)
+        self._recent.clear()
+        _log.warning("broker_down", bus=self._bus_id, reason=reason)
+        self._counters.gauge("bus_up", 0, bus=self._bus_id)
+
+    def _received(self, message: Message) -> None:
+        now = self._clock.now()
+        digest = b""
+        receipt = None
+        if message.qos:
+            receipt = partial(self._link.ack, message)
+            digest = _digest(message)
+            if self._suspects and self._is_repeat(message, digest, now.mono_s):
+                self._counters.count("inputs_repeated", bus=self._bus_id)
+                self._deliver(Arrival((), receipt))  # acknowledged behind the commit of the first one
+                return
+            self._recent.append((now.mono_s, digest))
+        inputs = self._inputs(message, now)
+        if inputs:
+            if self._awaited:
+                self._confirm(inputs)
+            self._deliver(Arrival(inputs, receipt, digest))
+        elif receipt is not None:
+            receipt()  # there is nothing to lose in it
+
+    def _inputs(self, message: Message, now: Now) -> tuple[Reading | DeviceStatus, ...]:
+        """What the message says, and which devices it shows to be there."""
+        if len(message.payload) > _MAX_PAYLOAD_BYTES:
+            self._refuse("oversize")
+            return ()
+        decoded = self._routes.decode(
+            message.topic, message.payload, now.utc, is_retained=message.retain, refuse=self._refuse
+        )
+        if decoded is None:
+            return ()
+        inputs = decoded.inputs
+        if message.retain:
+            return inputs
+        for device_id in decoded.device_ids:
+            self._heard[device_id] = now.mono_s
+            if self._is_online.get(device_id) is not True:
+                inputs = (*inputs, self._status(device_id, is_online=True, at=now.utc))
+        return inputs
+
+    def _is_repeat(self, message: Message, digest: bytes, now_s: float) -> bool:
+        if now_s > self._suspects_until:
+            self._suspects.clear()
+            return False
+        if self._params.marks_repeats and not message.dup:
+            return False
+        if self._suspects[digest] > 0:
+            self._suspects[digest] -= 1
+            return True
+        return False
+
+    def _confirm(self, inputs: Iterable[Reading | DeviceStatus]) -> None:
+        for each in inputs:
+            if isinstance(each, Reading):
+                for wanted, future in self._awaited.get(each.point_id, ()):
+                    if each.value == wanted and not future.done():
+                        future.set_result(wanted)
+
+    def _refuse(self, reason: str) -> None:
+        self._counters.count("inputs_refused", bus=self._bus_id, reason=reason)
+        if reason not in self._reasons:
+            self._reasons.add(reason)
+            _log.warning("input_refused", bus=self._bus_id, reason=reason, note="later ones are only counted")
+
+    async def _sweep(self) -> None:
+        """Say which devices have been silent for longer than their profile allows."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = self._clock.now()
+            lost = [
+                self._status(device_id, is_online=False, at=now.utc)
+                for device_id, patience_s in self._patience.items()
+                if now.mono_s - self._heard[device_id] > patience_s and self._is_online.get(device_id) is not False
+            ]
+            if lost:
+                self._deliver(Arrival(tuple(lost)))
+
+    def _status(self, device_id: str, *, is_online: bool, at: datetime) -> DeviceStatus:
+        self._is_online[device_id] = is_online
+        return DeviceStatus(device_id, is_online, at, "" if is_online else "silent")
+
+
+def _digest(message: Message) -> bytes:
+    return hashlib.blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=8).digest()
+
+
+def _word(point: Point, value: Value) -> Any:
+    """The device's own word for a value, where the profile has words."""
+    params: MqttPoint = point.params
+    if params.words is not None:
+        for word, meaning in params.words.items():
+            if meaning == value:
+                return word
+    return value
+
+
+def _filters(devices: Sequence[Device]) -> list[str]:
+    found: dict[str, None] = {}
+    for device in devices:
+        profile: MqttProfile = device.params.profile
+        found[topic_filter(profile.topic)] = None
+        if profile.availability is not None:
+            found[topic_filter(profile.availability.topic)] = None
+    return list(found)
+
+
+KINDS: dict[str, DriverKind] = {
+    "mqtt": DriverKind(
+        via="mqtt",
+        bus=MqttBus,
+        profile=MqttProfile,
+        point=MqttPoint,
+        device=MqttDevice,
+        check_profile=check_profile,
+        check_devices=check_devices,
+        build=MqttDriver,
+    )
+}

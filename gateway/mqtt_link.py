@@ -1,0 +1,348 @@
+"""One MQTT session on asyncio: paho-mqtt behind a buffered socket, acknowledged by hand.
+
+As shipped, paho reads a message with four system calls and writes each acknowledgement with one. Here it is given a
+socket object that reads and writes through buffers (its ``_create_socket`` is overridden: the one private method we
+touch, pinned by version and held by ``tests/test_mqtt_link.py``), so that one system call serves a burst.
+
+One `MqttLink.run` is one session with one paho client: nothing is queued across sessions. Topics, payloads and
+what to do after a lost session belong to the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+
+from gateway.mqtt_socket import BufferedSocket
+
+_PACKETS_PER_TURN = 128  # then the loop gets its turn: an alarm must not wait behind a burst
+_MAX_UNSENT_BYTES = 4_000_000
+
+
+class LinkError(Exception):
+    """The session could not be opened or has ended; the text says why."""
+
+
+class Message(NamedTuple):
+    """A PUBLISH as it came. ``session`` tells acknowledgements of an older session apart."""
+
+    topic: str  # "" where it was not UTF-8
+    payload: bytes
+    qos: int
+    retain: bool
+    dup: bool
+    mid: int
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """Files of a verified TLS session: the trusted roots, and a client certificate where the broker wants one."""
+
+    ca: str | None = None  # None: the system's roots
+    cert: str | None = None
+    key: str | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 or newer, certificate and host name verified."""
+        context = ssl.create_default_context(cafile=self.ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.cert:
+            context.load_cert_chain(self.cert, self.key)
+        return context
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOptions:
+    """Where and as whom to connect."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str = ""
+    password: str = ""
+    tls: TlsOptions | None = None
+    keepalive_s: int = 30
+    connect_timeout_s: float = 5.0
+    clean_session: bool = True
+    will: tuple[str, bytes] | None = None  # retained, QoS 1
+
+
+class _Paho(Client):
+    """paho with a buffered socket and nothing else changed."""
+
+    buffered: BufferedSocket | None = None
+
+    def _create_socket(self) -> Any:
+        self.buffered = BufferedSocket(super()._create_socket())  # type: ignore[arg-type]
+        return self.buffered
+
+
+class MqttLink:
+    """A session at a time to one broker. All callbacks run on the event loop's thread and must not block."""
+
+    def __init__(
+        self,
+        options: LinkOptions,
+        *,
+        on_message: Callable[[Message], None] | None = None,
+        on_up: Callable[[bool], None] | None = None,
+        on_down: Callable[[str], None] | None = None,
+    ) -> None:
+        self._options = options
+        self._on_message = on_message
+        self._on_up = on_up
+        self._on_down = on_down
+        self._client: _Paho | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._waiting: dict[int, asyncio.Future[None]] = {}  # by message id: PUBACK, SUBACK
+        self._session = 0
+        self._is_up = False
+        self._is_flushing = False
+        self._has_writer = False
+
+    @property
+    def is_up(self) -> bool:
+        """True between CONNACK and the end of the session."""
+        return self._is_up
+
+    async def run(self) -> None:
+        """Open a session and serve it until cancelled.
+
+        Raises:
+            LinkError: the broker could not be reached or refused, or the session ended.
+        """
+        loop = asyncio.get_running_loop()
+        self._loop, self._ended = loop, loop.create_future()
+        self._session += 1
+        client = self._client = self._new_client()
+        try:
+            await loop.run_in_executor(None, self._connect, client)
+            assert client.buffered is not None
+            client.buffered.on_close = self._unwatch
+            loop.add_reader(client.buffered.fileno(), self._readable)
+            self._flush_soon()
+            async with asyncio.timeout(self._options.connect_timeout_s) as deadline:
+                self._connected_deadline = deadline
+                await self._keep_alive(client, self._ended)
+        except TimeoutError:
+            raise LinkError(f"no CONNACK within {self._options.connect_timeout_s:g} s") from None
+        finally:
+            self._close(client)
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False) -> asyncio.Future[None]:
+        """Send one message; the future resolves at PUBACK (QoS 1) or at once (QoS 0), or fails with `LinkError`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        client = self._client
+        if client is None or not self._is_up or client.buffered is None:
+            future.set_exception(LinkError("not connected"))
+            return future
+        if client.buffered.unsent > _MAX_UNSENT_BYTES:
+            future.set_exception(LinkError("the broker does not read: too much is unsent"))
+            return future
+        info = client.publish(topic, payload, qos, retain)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            future.set_exception(LinkError(str(info.rc)))
+        elif qos:
+            self._waiting[info.mid] = future
+        else:
+            future.set_result(None)
+        self._flush_soon()
+        return future
+
+    def subscribe(self, filters: Sequence[tuple[str, int]]) -> asyncio.Future[None]:
+        """Subscribe to (topic filter, QoS) pairs; the future resolves at SUBACK or fails with `LinkError`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._client is None or not self._is_up:
+            future.set_exception(LinkError("not connected"))
+            return future
+        code, mid = self._client.subscribe(list(filters))
+        if mid is None or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            future.set_exception(LinkError(str(code)))
+        else:
+            self._waiting[mid] = future
+        self._flush_soon()
+        return future
+
+    def ack(self, message: Message) -> None:
+        """Send the PUBACK of a message of the running session; an older session's is not sent (it comes again)."""
+        if message.qos and message.session == self._session and self._client is not None and self._is_up:
+            self._client.ack(message.mid, message.qos)
+            self._flush_soon()
+
+    def _new_client(self) -> _Paho:
+        options = self._options
+        client = _Paho(
+            CallbackAPIVersion.VERSION2,
+            client_id=options.client_id,
+            clean_session=options.clean_session,
+            protocol=MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = options.connect_timeout_s
+        client.max_inflight_messages_set(0)  # the caller keeps its own window
+        if options.username:
+            client.username_pw_set(options.username, options.password)
+        if options.tls:
+            client.tls_set_context(options.tls.context())
+        if options.will:
+            client.will_set(options.will[0], options.will[1], qos=1, retain=True)
+        client.on_connect = self._connacked
+        client.on_disconnect = self._disconnected
+        client.on_message = self._received
+        client.on_publish = self._settled
+        client.on_subscribe = self._subscribed
+        client.on_socket_register_write = lambda *_: None  # makes paho leave writing to us
+        return client
+
+    def _connect(self, client: _Paho) -> None:
+        """Open the socket (blocking; runs in a thread)."""
+        options = self._options
+        try:
+            client.connect(options.host, options.port, options.keepalive_s)
+        except (OSError, ValueError) as error:
+            raise LinkError(f"{options.host}:{options.port}: {error}") from error
+
+    async def _keep_alive(self, client: _Paho, ended: asyncio.Future[None]) -> None:
+        while not ended.done():
+            await asyncio.wait([ended], timeout=1.0)
+            if not ended.done():
+                client.loop_misc()
+                self._flush_soon()
+        ended.result()
+
+    def _connacked(self, client: Client, _data: object, flags: Any, code: Any, _props: object) -> None:
+        assert self._loop is not None
+        if code.is_failure:
+            self._end(f"refused: {code}")
+            return
+        if client is self._client:
+            self._is_up = True
+            self._connected_deadline.reschedule(None)
+            if self._on_up:
+                self._on_up(bool(flags.session_present))
+
+    def _disconnected(self, client: Client, _data: object, _flags: object, code: Any, _props: object) -> None:
+        if client is self._client:
+            self._end(str(code))
+
+    def _received(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""
+        if self._on_message:
+            self._on_message(
+                Message(
+                    topic, bytes(message.payload), message.qos, message.retain, message.dup, message.mid, self._session
+                )
+            )
+
+    def _settled(self, _client: Client, _data: object, mid: int, code: Any, _props: object) -> None:
+        self._resolve(mid, str(code) if code.is_failure else "")
+
+    def _subscribed(self, _client: Client, _data: object, mid: int, codes: Any, _props: object) -> None:
+        refused = [str(each) for each in codes if each.is_failure]
+        self._resolve(mid, f"subscription refused: {refused[0]}" if refused else "")
+
+    def _resolve(self, mid: int, error: str) -> None:
+        future = self._waiting.pop(mid, None)
+        if future is not None and not future.done():
+            if error:
+                future.set_exception(LinkError(error))
+            else:
+                future.set_result(None)
+
+    def _readable(self) -> None:
+        client = self._client
+        if client is None or client.buffered is None:
+            return
+        try:
+            is_alive = client.buffered.fill()
+        except OSError as error:
+            self._end(str(error))
+            return
+        self._parse(client)
+        if not is_alive:
+            self._end("the broker closed the connection")
+
+    def _parse(self, client: _Paho) -> None:
+        """Let paho take packets from the buffer, a bounded number a turn."""
+        assert self._loop is not None
+        buffered = client.buffered
+        if client is not self._client or buffered is None:
+            return
+        for _ in range(_PACKETS_PER_TURN):
+            if not buffered.pending():
+                break
+            if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._end("protocol error")
+                return
+        if buffered.pending():
+            self._loop.call_soon(self._parse, client)
+        elif buffered.tls_pending():
+            self._loop.call_soon(self._readable)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._is_flushing and self._loop is not None:
+            self._is_flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        assert self._loop is not None
+        self._is_flushing = False
+        client = self._client
+        if client is None or client.buffered is None:
+            return
+        if client.want_write():
+            client.loop_write()
+        try:
+            is_empty = client.buffered.flush()
+        except OSError as error:
+            self._end(str(error))
+            return
+        if is_empty and self._has_writer:
+            self._loop.remove_writer(client.buffered.fileno())
+            self._has_writer = False
+        elif not is_empty and not self._has_writer:
+            self._loop.add_writer(client.buffered.fileno(), self._flush)
+            self._has_writer = True
+
+    def _end(self, reason: str) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(LinkError(reason))
+            if self._on_down:
+                self._on_down(reason)
+
+    def _unwatch(self, descriptor: int) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(descriptor)
+        self._loop.remove_writer(descriptor)
+        self._has_writer = False
+
+    def _close(self, client: _Paho) -> None:
+        was_up, self._is_up, self._client = self._is_up, False, None
+        assert self._loop is not None
+        if client.buffered is not None:
+            if was_up and client.buffered.fileno() >= 0:
+                with contextlib.suppress(OSError):
+                    client.buffered.flush()
+                    client.disconnect()
+                    client.loop_write()
+            client.buffered.close()
+        if self._ended is not None and self._ended.done() and not self._ended.cancelled():
+            self._ended.exception()  # retrieved: run() has raised it or was cancelled
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(LinkError("the session ended"))
+        self._waiting.clear()

@@ -1,0 +1,187 @@
+"""One MQTT session on a buffered socket: the contract with paho's private method, held against real brokers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from gateway.mqtt_link import LinkError, LinkOptions, Message, MqttLink, TlsOptions
+from simulators.broker import Broker, MosquittoBroker, Security
+from tests.support_core import until
+
+
+class Session:
+    """A running link and what came over it."""
+
+    def __init__(self, options: LinkOptions, *, acks: bool = True) -> None:
+        self.messages: list[Message] = []
+        self.resumed: list[bool] = []
+        self.acks = acks
+        self.link = MqttLink(options, on_message=self._on_message, on_up=self.resumed.append)
+
+    def _on_message(self, message: Message) -> None:
+        self.messages.append(message)
+        if self.acks:
+            self.link.ack(message)
+
+
+def options(port: int, client_id: str = "gateway", *, clean: bool = True, tls: TlsOptions | None = None) -> LinkOptions:
+    host = "localhost" if tls else "127.0.0.1"
+    return LinkOptions(host, port, client_id, clean_session=clean, tls=tls, connect_timeout_s=3.0)
+
+
+@asynccontextmanager
+async def session(opts: LinkOptions, *, acks: bool = True) -> AsyncIterator[Session]:
+    opened = Session(opts, acks=acks)
+    task = asyncio.create_task(opened.link.run())
+    try:
+        await until(lambda: bool(opened.resumed) or task.done())
+        if task.done():
+            task.result()
+        yield opened
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(params=["mosquitto", "embedded_broker"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Both brokers: the contract must hold on each."""
+    found: Broker = request.getfixturevalue(request.param)
+    return found
+
+
+async def test_a_burst_arrives_whole_and_in_order(broker: Broker) -> None:
+    """Two thousand QoS 1 messages, small and large, come out as they went in."""
+    async with session(options(broker.port)) as gateway, session(options(broker.port, "device")) as device:
+        await gateway.link.subscribe([("t/#", 1)])
+        bodies = [b"%d" % n * (1 + n % 90) for n in range(2000)]
+        await asyncio.gather(*(device.link.publish("t/a", body) for body in bodies))
+        await until(lambda: len(gateway.messages) >= 2000, 10)
+    assert [each.payload for each in gateway.messages] == bodies
+
+
+async def test_a_large_payload_arrives(broker: Broker) -> None:
+    """A message larger than any buffer is put together from its pieces."""
+    async with session(options(broker.port)) as gateway, session(options(broker.port, "device")) as device:
+        await gateway.link.subscribe([("t/#", 1)])
+        body = bytes(range(256)) * 4096
+        await device.link.publish("t/a", body)
+        await until(lambda: len(gateway.messages) == 1)
+    assert gateway.messages[0].payload == body
+
+
+async def test_unacknowledged_messages_come_again(broker: Broker) -> None:
+    """What was not acknowledged before the session ended is delivered to the next one; mosquitto marks it so."""
+    opts = options(broker.port, clean=False)
+    async with session(options(broker.port, "device")) as device:
+        async with session(opts, acks=False) as first:
+            await first.link.subscribe([("t/#", 1)])
+            for n in range(3):
+                await device.link.publish("t/a", b"%d" % n)
+            await until(lambda: len(first.messages) == 3)
+            first.link.ack(first.messages[0])
+            await asyncio.sleep(0)
+        async with session(opts) as second:
+            await until(lambda: len(second.messages) == 2)
+    assert second.resumed == [True]
+    assert [each.payload for each in second.messages] == [b"1", b"2"]
+    assert all(each.dup for each in second.messages) is isinstance(broker, MosquittoBroker)
+
+
+async def test_an_old_receipt_is_not_sent_in_a_new_session(mosquitto: MosquittoBroker) -> None:
+    """Packet ids are used again: an acknowledgement of a former session must not settle another message."""
+    async with session(options(mosquitto.port)) as gateway, session(options(mosquitto.port, "device")) as device:
+        await gateway.link.subscribe([("t/#", 1)])
+        await device.link.publish("t/a", b"x")
+        await until(lambda: len(gateway.messages) == 1)
+        sent: list[int] = []
+        client = gateway.link._client
+        assert client is not None
+        client.ack = lambda mid, _qos: sent.append(mid)  # type: ignore[method-assign,assignment,return-value]
+        gateway.link.ack(gateway.messages[0]._replace(session=99))
+        assert sent == []
+
+
+async def test_the_end_of_the_broker_is_an_error_at_once(broker: Broker) -> None:
+    """A killed broker ends the session, fails what waits for a PUBACK, and nothing is queued for later."""
+    opened = Session(options(broker.port))
+    task = asyncio.create_task(opened.link.run())
+    await until(lambda: bool(opened.resumed))
+    broker.kill()
+    with pytest.raises(LinkError):
+        async with asyncio.timeout(5):
+            await task
+    assert not opened.link.is_up
+    with pytest.raises(LinkError, match="not connected"):
+        await opened.link.publish("t/a", b"x")
+
+
+async def test_a_server_that_never_answers_is_given_up() -> None:
+    """A port that accepts and stays silent does not hold the gateway for ever."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    try:
+        link = MqttLink(LinkOptions("127.0.0.1", silent.getsockname()[1], "gateway", connect_timeout_s=0.3))
+        with pytest.raises(LinkError, match="no CONNACK"):
+            await link.run()
+    finally:
+        silent.close()
+
+
+async def test_a_closed_port_is_a_link_error() -> None:
+    """The error names the host and port that could not be reached."""
+    closed = socket.create_server(("127.0.0.1", 0))
+    port = closed.getsockname()[1]
+    closed.close()
+    with pytest.raises(LinkError, match=f"127.0.0.1:{port}"):
+        await MqttLink(LinkOptions("127.0.0.1", port, "gateway")).run()
+
+
+Tls = tuple[MosquittoBroker, Path]
+
+
+@pytest.fixture
+def tls_broker(mosquitto_with: Callable[[Security], MosquittoBroker], tmp_path: Path) -> Tls:
+    """A broker whose certificate is for localhost, and the file of its authority."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    own = authority.issue_cert("localhost")
+    own.private_key_pem.write_to_path(tmp_path / "key.pem")
+    own.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    security = Security(ca=tmp_path / "ca.pem", cert=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+    return mosquitto_with(security), tmp_path
+
+
+async def test_tls_is_verified_and_carries_bursts(tls_broker: Tls) -> None:
+    """With the right authority a session opens, and records larger than a read are not left in the TLS layer."""
+    broker, files = tls_broker
+    opts = options(broker.port, tls=TlsOptions(ca=str(files / "ca.pem")))
+    async with session(opts) as gateway:
+        await gateway.link.subscribe([("t/#", 1)])
+        bodies = [b"%05d" % n * 50 for n in range(1000)]
+        await asyncio.gather(*(gateway.link.publish("t/a", body) for body in bodies))
+        await until(lambda: len(gateway.messages) == 1000, 10)
+    assert [each.payload for each in gateway.messages] == bodies
+
+
+async def test_a_stranger_s_certificate_is_refused(tls_broker: Tls, tmp_path: Path) -> None:
+    """A broker whose authority is not ours gets no session and no plaintext."""
+    broker, _ = tls_broker
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    link = MqttLink(options(broker.port, tls=TlsOptions(ca=str(tmp_path / "other.pem"))))
+    with pytest.raises(LinkError, match="CERTIFICATE_VERIFY_FAILED"):
+        await link.run()
+
+
+async def test_a_certificate_for_another_name_is_refused(tls_broker: Tls) -> None:
+    """The host name is checked, not only the authority."""
+    broker, files = tls_broker
+    named = LinkOptions("127.0.0.1", broker.port, "gateway", tls=TlsOptions(ca=str(files / "ca.pem")))
+    with pytest.raises(LinkError, match="CERTIFICATE_VERIFY_FAILED"):
+        await MqttLink(named).run()
