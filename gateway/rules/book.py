@@ -1,0 +1,178 @@
+"""Room: rules. The book of open alarms: every event of an alarm is written here, with what follows from it.
+
+Why an alarm is raised or returns (readings, conditions, delays) is `gateway.rules.engine`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gateway.counters import Counters
+from gateway.model import (
+    SYSTEM,
+    Actor,
+    Alarm,
+    AlarmCondition,
+    AlarmEvent,
+    Handling,
+    OperatorRequest,
+    Reading,
+    Reply,
+    Step,
+)
+from gateway.rules.alarm import fold
+from gateway.rules.conditions import is_event
+from gateway.rules.linkage import Linkage, commands
+from gateway.rules.table import SOUNDLESS, Code
+from gateway.rules.tells import Tells
+from gateway.rules.verbs import Accepted, Refusal, decide
+from gateway.rules.watch import Watch
+
+
+class Book:
+    """The open alarms. An alarm whose rule or point is gone has no watch, but can still be handled and closed."""
+
+    def __init__(self, counters: Counters, tells: Tells, linkage: Linkage) -> None:
+        self.alarms: dict[str, Alarm] = {}
+        self.watches: dict[tuple[str, str], Watch] = {}  # by (rule id, point id)
+        self.orphans: list[Alarm] = []  # restored without a watch: withdrawn at the first step
+        self._counters = counters
+        self._tells = tells
+        self._linkage = linkage
+
+    def watch_of(self, alarm: Alarm) -> Watch | None:
+        """The rule at the point that raised it; None when one of them is gone."""
+        return self.watches.get((alarm.rule_id, alarm.point_id))
+
+    def restore(self, alarm: Alarm) -> None:
+        """An open alarm from the journal; what it says of the point is not confirmed yet."""
+        watch = self.watch_of(alarm)
+        if watch is None:
+            self.alarms[alarm.id] = alarm
+            if alarm.condition is AlarmCondition.ACTIVE or alarm.is_latched:
+                self.orphans.append(alarm)
+            return
+        assert watch.alarm is None, f"two open alarms of one rule and point: {watch.alarm.id}, {alarm.id}"
+        watch.alarm = self.alarms[alarm.id] = replace(alarm, is_unconfirmed=True)
+        watch.occurrence = max(watch.occurrence, alarm.occurrence)
+        watch.met = alarm.condition is AlarmCondition.ACTIVE and not is_event(watch.rule.condition)
+
+    def withdraw_orphans(self, step: Step) -> None:
+        """Say of alarms whose rule or point is gone that nothing will ever report their return."""
+        for alarm in self.orphans:
+            self._write_orphan(alarm, "withdrawn", {"because": "rule or point removed"}, step, actor=SYSTEM)
+        self.orphans.clear()
+
+    def confirm(self, watch: Watch, step: Step) -> None:
+        """The point has spoken: its alarm from the journal is unconfirmed no longer. A mark, not an event."""
+        alarm = watch.alarm
+        if alarm is not None and alarm.is_unconfirmed:
+            self._keep(replace(alarm, is_unconfirmed=False), watch, step)
+
+    def activate(self, watch: Watch, step: Step, reading: Reading | None) -> None:
+        """Raise the alarm, or raise it again while it is open. ``reading`` is None at the end of a delay."""
+        rule, state = watch.rule, watch.state
+        data: dict[str, Any] = {
+            "value": state.value if reading is None else reading.value,
+            "sounds": rule.alarm_class not in SOUNDLESS,
+        }
+        if reading is not None and reading.at != reading.received_at:
+            data["device_at"] = reading.at.isoformat()
+        if watch.alarm is not None:
+            data["reopens"] = watch.alarm.handling is Handling.CLOSED
+            self.write(watch, "reraised", data, step)
+            return
+        watch.occurrence += 1
+        data |= {
+            "rule": rule.id,
+            "point": state.point.id,
+            "device": state.point.device_id,
+            "occurrence": watch.occurrence,
+            "class": str(rule.alarm_class),
+            "title": rule.title or rule.text,
+            "place": state.place.text,
+            "latches": rule.latches,
+        }
+        alarm = self.write(watch, "raised", data, step)
+        if state.value is None:  # a delay that went on across a restart: the point has not reported since
+            self._keep(replace(alarm, is_unconfirmed=True), watch, step)
+
+    def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor = SYSTEM) -> Alarm:
+        """One event of the alarm of ``watch``, and what follows from it: commands, notices."""
+        before = watch.alarm
+        alarm_id = before.id if before else f"{watch.rule.id}:{watch.state.point.id}:{watch.occurrence}"
+        version = before.version + 1 if before else 1
+        event = AlarmEvent(alarm_id, version, kind, step.now.utc, actor, data)
+        alarm = self._enter(before, event, watch, step)
+        if kind in {"raised", "reraised"}:
+            self._act(watch, event, step)
+        self._tells.after(event, alarm, watch.rule, step)
+        return alarm
+
+    def _write_orphan(self, before: Alarm, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor) -> Alarm:
+        """One event of an alarm without a rule: nothing follows from it any more."""
+        event = AlarmEvent(before.id, before.version + 1, kind, step.now.utc, actor, data)
+        alarm = self._enter(before, event, None, step)
+        self._tells.forget(alarm, step)
+        return alarm
+
+    def answer(self, request: OperatorRequest, step: Step) -> None:
+        """Do what an operator asks, or say why not."""
+        alarm = self.alarms.get(request.alarm_id)
+        verdict: Accepted | Refusal
+        if step.now.utc > request.expires_at:
+            verdict = Refusal(Code.EXPIRED, {"expired_at": request.expires_at.isoformat()})
+        elif alarm is None:
+            verdict = Refusal(Code.ALREADY_ENDED if self._has_ended(request.alarm_id) else Code.UNKNOWN_ALARM)
+        else:
+            watch = self.watch_of(alarm)
+            verdict = decide(request, alarm, watch.rule.outcomes if watch else ())
+        if isinstance(verdict, Refusal):
+            self._counters.count("requests_refused", code=str(verdict.code))
+            version = alarm.version if alarm else 0
+            step.replies.append(Reply(request.id, False, str(verdict.code), verdict.detail, version))
+            return
+        assert alarm is not None
+        alarm = self._obey(alarm, verdict, request.actor, step)
+        step.replies.append(Reply(request.id, True, version=alarm.version))
+
+    def _obey(self, alarm: Alarm, accepted: Accepted, actor: Actor, step: Step) -> Alarm:
+        watch = self.watch_of(alarm)
+        if watch is None:
+            return self._write_orphan(alarm, accepted.kind, accepted.data, step, actor=actor)
+        alarm = self.write(watch, accepted.kind, accepted.data, step, actor=actor)
+        if accepted.kind == "closed" and is_event(watch.rule.condition) and alarm.condition is AlarmCondition.ACTIVE:
+            # An event has no end of its own (releasing the button clears nothing): a person's word ends it.
+            return self.write(watch, "returned", {"because": "closed"}, step)
+        return alarm
+
+    def _enter(self, before: Alarm | None, event: AlarmEvent, watch: Watch | None, step: Step) -> Alarm:
+        alarm = fold(before, event)
+        step.events.append(event)
+        self._counters.count("alarm_events", kind=event.kind, alarm_class=str(alarm.alarm_class))
+        self._keep(alarm, watch, step)
+        return alarm
+
+    def _act(self, watch: Watch, event: AlarmEvent, step: Step) -> None:
+        found, unreached = commands(self._linkage, watch.rule, event, watch.state.point, step.now)
+        step.commands += found
+        if unreached:
+            self._counters.count("actions_without_target", unreached, rule=watch.rule.id)
+
+    def _keep(self, alarm: Alarm, watch: Watch | None, step: Step) -> None:
+        step.alarms[alarm.id] = alarm
+        if alarm.is_open:
+            self.alarms[alarm.id] = alarm
+        else:
+            self.alarms.pop(alarm.id, None)
+        if watch is not None:
+            watch.alarm = alarm if alarm.is_open else None
+
+    def _has_ended(self, alarm_id: str) -> bool:
+        rule_id, _, rest = alarm_id.partition(":")
+        point_id, _, occurrence = rest.rpartition(":")
+        watch = self.watches.get((rule_id, point_id))
+        is_number = occurrence.isdecimal() and len(occurrence) <= 9
+        return watch is not None and is_number and 1 <= int(occurrence) <= watch.occurrence

@@ -1,0 +1,130 @@
+"""Room: rules. From a rule's action to commands: which points it reaches, and the one thing no rule may do.
+
+When commands are issued is the engine's; carrying them out and reading back is `gateway.effects`'.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import timedelta
+
+from gateway.model import SYSTEM, Action, AlarmEvent, Command, Device, Now, Place, Point, Rule, Scope, Value
+
+_Key = tuple[str, ...] | None  # None: the device lies in no such scope
+
+
+def base_name(point: str) -> str:
+    """``power`` of ``power.3``; a name that is not repeated stays as it is."""
+    base, dot, index = point.rpartition(".")
+    return base if dot and index.isdigit() else point
+
+
+def may_open_gas_valve(kind: str, point: str, value: Value) -> bool:
+    """Could setting ``point`` of a device of this kind open a gas valve? Software may close one, never open it.
+
+    GB 50028-2006 (2020) 10.8.2: a shut-off valve closes by itself and is opened again by hand, on the spot.
+    Whatever is not plainly closing counts as opening.
+    """
+    if kind != "gas-valve":
+        return False
+    closing = {"closed": True, "open": False}.get(base_name(point))
+    return isinstance(value, str) or value != closing
+
+
+class Linkage:
+    """The writable points of a site, found by kind, name and place."""
+
+    def __init__(self, devices: Iterable[Device]) -> None:
+        self._devices: dict[str, Device] = {}
+        self._by_kind: defaultdict[tuple[str, str], list[tuple[Device, Point]]] = defaultdict(list)
+        self._by_scope: dict[tuple[str, str, Scope], dict[tuple[str, ...], list[Point]]] = {}
+        for device in devices:
+            self._devices[device.id] = device
+            for point in device.points:
+                if point.is_writable:
+                    self._by_kind[device.kind, base_name(point.name)].append((device, point))
+
+    def check(self, rule: Rule, sources: Iterable[str]) -> None:
+        """Raise ValueError where an action of ``rule`` (on devices ``sources``) could open a gas valve."""
+        for action in rule.actions:
+            kinds = {action.kind} if action.kind else {self._devices[each].kind for each in sources}
+            if any(may_open_gas_valve(kind, action.point, action.value) for kind in kinds):
+                msg = (
+                    f"rule {rule.id}: sets {action.point} of a gas valve to {action.value!r}. "
+                    "A gas valve may be closed by software and never opened by it: use closed: true"
+                )
+                raise ValueError(msg)
+
+    def targets(self, action: Action, source: Point) -> list[Point]:
+        """The points ``action`` sets when ``source`` raises; empty when the scope has none."""
+        device = self._devices[source.device_id]
+        wanted = base_name(action.point)
+        if not action.kind:
+            found = [each for each in device.points if each.is_writable and base_name(each.name) == wanted]
+        else:
+            found = self._in_scope(action.kind, wanted, action.scope).get(_key(device, action.scope) or (), [])
+        if wanted != action.point:  # one of a repeated point, by its full name
+            return [each for each in found if each.name == action.point]
+        return _same_socket(found, source)
+
+    def _in_scope(self, kind: str, point: str, scope: Scope) -> dict[tuple[str, ...], list[Point]]:
+        index = self._by_scope.get((kind, point, scope))
+        if index is None:
+            index = defaultdict(list)
+            for device, each in self._by_kind.get((kind, point), ()):
+                key = _key(device, scope)
+                if key is not None:
+                    index[key].append(each)
+            self._by_scope[kind, point, scope] = index
+        return index
+
+
+def commands(linkage: Linkage, rule: Rule, event: AlarmEvent, source: Point, now: Now) -> tuple[list[Command], int]:
+    """What ``rule`` commands on ``event``, and how many of its actions reached nothing.
+
+    Where two actions reach one point, the first one counts.
+    """
+    found: dict[str, Command] = {}
+    unreached = 0
+    for action in rule.actions:
+        targets = linkage.targets(action, source)
+        unreached += not targets
+        for target in targets:
+            if target.id not in found:
+                found[target.id] = Command(
+                    id=f"{event.id}/{target.id}",
+                    point_id=target.id,
+                    value=action.value,
+                    by=SYSTEM,
+                    because=event.alarm_id,
+                    expires_at=now.utc + timedelta(seconds=action.expires_s),
+                    is_safety=action.is_safety,
+                )
+    return list(found.values()), unreached
+
+
+def _same_socket(found: list[Point], source: Point) -> list[Point]:
+    """Of the source's own device only the point with the source's number: ``power.3`` cuts ``on.3``, not all ten."""
+    _, dot, index = source.name.rpartition(".")
+    if not dot or not index.isdigit():
+        return found
+    numbered = f".{index}"
+    own = {each.id for each in found if each.device_id == source.device_id}
+    same = {each.id for each in found if each.id in own and each.name.endswith(numbered)}
+    return [each for each in found if each.id not in own or each.id in same] if same else found
+
+
+def _key(device: Device, scope: Scope) -> _Key:
+    place: Place = device.place
+    keys: dict[Scope, tuple[str, ...]] = {
+        Scope.DEVICE: (device.id,),
+        Scope.ROOM: (place.building, place.unit, place.floor, place.room),
+        Scope.FLOOR: (place.building, place.unit, place.floor),
+        Scope.UNIT: (place.building, place.unit),
+        Scope.BUILDING: (place.building,),
+        Scope.ZONE: (place.zone,),
+        Scope.SITE: ("*",),
+    }
+    key = keys[scope]
+    return key if key[-1] else None  # a device without a zone does not share it with all the others without one

@@ -1,0 +1,45 @@
+"""Room: rules. One rule looking at one point. Deciding is the engine's; this only remembers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from gateway.model import Alarm, AlarmCondition, Rule
+from gateway.rules.conditions import Test
+from gateway.rules.points import PointState
+
+
+class Watch:
+    """What one rule knows of one point; its open alarm, if there is one."""
+
+    __slots__ = ("alarm", "is_vital", "met", "met_at", "occurrence", "rule", "state", "test")
+
+    def __init__(self, rule: Rule, state: PointState, test: Test) -> None:
+        self.rule = rule
+        self.state = state
+        self.test = test
+        self.met = False  # the condition as last seen, before any delay
+        self.met_at: datetime | None = None  # the newest reading time at which it was met
+        self.alarm: Alarm | None = None
+        self.occurrence = 0  # of the last alarm
+        point_class = state.point.alarm_class
+        self.is_vital = rule.alarm_class.is_life_safety or (point_class is not None and point_class.is_life_safety)
+
+    @property
+    def is_active(self) -> bool:
+        """Is its alarm open and its condition, as the alarm has it, there?"""
+        return self.alarm is not None and self.alarm.condition is AlarmCondition.ACTIVE
+
+    @property
+    def for_key(self) -> str:
+        """The timer of the on-delay."""
+        return f"for|{self.rule.id}|{self.state.point.id}"
+
+    @property
+    def clear_key(self) -> str:
+        """The timer of the off-delay."""
+        return f"clear|{self.rule.id}|{self.state.point.id}"
+
+    def is_news(self, at: datetime) -> bool:
+        """Was this never said before: is ``at`` newer than the newest time at which the condition was met?"""
+        return self.met_at is None or at > self.met_at

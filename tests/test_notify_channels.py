@@ -1,0 +1,121 @@
+"""Notices over a real HTTP receiver: accepted, refused, hanging, without an address."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.clock import ManualClock
+from gateway.model import Notice, Recipient
+from gateway.notify.channels import Channels
+from tests.support_rules import now, site
+
+
+@dataclass
+class Receiver:
+    """An HTTP server that answers every POST with ``status``; 0: never."""
+
+    status: int = 200
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    port: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length:")[1].split("\r\n")[0])
+        self.bodies.append(json.loads(await reader.readexactly(length)))
+        if self.status:
+            writer.write(f"HTTP/1.1 {self.status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            await writer.drain()
+        else:
+            await reader.read()  # until the client gives up
+        writer.close()
+
+
+@asynccontextmanager
+async def receiver(status: int) -> AsyncIterator[Receiver]:
+    it = Receiver(status)
+    server = await asyncio.start_server(it.serve, "127.0.0.1", 0)
+    it.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield it
+
+
+@pytest.fixture
+def channels() -> Callable[..., Channels]:
+    """Channels with the recipient ``duty`` at ``address``."""
+
+    def make(address: str, timeout_s: float = 10.0) -> Channels:
+        duty = {"duty": Recipient("duty", "值班室", {"apprise": address, "console": ""})}
+        return Channels(replace(site([], []), recipients=duty), ManualClock(now(0)), timeout_s=timeout_s)
+
+    return make
+
+
+def notice(channel: str = "apprise", recipient: str = "duty") -> Notice:
+    return Notice(f"a/raised/{recipient}/{channel}", "a", "raised", channel, recipient, "【火警】3-2-03-0301")
+
+
+async def test_message_arrives_with_its_words(
+    channels: Callable[..., Channels], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the provider gets is the text; the address with its password comes from a file or the environment."""
+    async with receiver(200) as it:
+        url = f"json://127.0.0.1:{it.port}/hook"
+        (tmp_path / "duty").write_text(url + "\n")
+        monkeypatch.setenv("DUTY_URL", url)
+        for address in (url, f"file:{tmp_path / 'duty'}", "env:DUTY_URL"):
+            result = await channels(address).send(notice())
+            assert (result.is_accepted, result.detail) == (True, "")
+    assert [each["message"] for each in it.bodies] == ["【火警】3-2-03-0301"] * 3
+
+
+async def test_refusal_of_the_provider_is_told(channels: Callable[..., Channels]) -> None:
+    """A provider that says no is no delivery, and the text says what to check."""
+    async with receiver(500) as it:
+        result = await channels(f"json://127.0.0.1:{it.port}/hook").send(notice())
+    assert not result.is_accepted
+    assert "check its address" in result.detail
+
+
+async def test_hanging_provider_ends_in_time_and_delays_nobody(channels: Callable[..., Channels]) -> None:
+    """A provider that accepts and never answers costs its time-out, not the next person's message."""
+    async with receiver(0) as dead, receiver(200) as alive:
+        url = f"json://127.0.0.1:{dead.port}/?rto=2&cto=2"
+        slow, fast = channels(url, 0.3), channels(f"json://127.0.0.1:{alive.port}/")
+        stuck = asyncio.create_task(slow.send(notice()))
+        assert (await fast.send(notice())).is_accepted
+        result = await stuck
+    assert not result.is_accepted
+    assert "no answer within 0.3 s" in result.detail
+
+
+@pytest.mark.parametrize(
+    ("address", "channel", "recipient", "words"),
+    [
+        ("", "apprise", "duty", "has no address"),
+        ("no url at all", "apprise", "duty", "no apprise URL"),
+        ("env:NOT_SET_ANYWHERE", "apprise", "duty", "NOT_SET_ANYWHERE is not set"),
+        ("file:/nonexistent/secret", "apprise", "duty", "cannot read the secret"),
+        ("", "pigeon", "duty", "there is no channel pigeon"),
+        ("", "apprise", "nobody", "nobody is called nobody"),
+    ],
+)
+async def test_what_cannot_be_sent_says_what_to_do(
+    channels: Callable[..., Channels], address: str, channel: str, recipient: str, words: str
+) -> None:
+    """A missing address, a wrong channel, a stranger: refused with the way out, never an exception."""
+    result = await channels(address).send(notice(channel, recipient))
+    assert not result.is_accepted
+    assert words in result.detail
+
+
+async def test_console_needs_no_sending(channels: Callable[..., Channels]) -> None:
+    """The page shows every alarm by itself."""
+    assert (await channels("").send(notice("console"))).is_accepted
