@@ -1,0 +1,161 @@
+"""Configuration: what a rule does (``do:``) and whom it tells (``tell:``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gateway.config.desk import Desk, Mould, Profile
+from gateway.config.findings import DEFINED, Findings, Say, perhaps
+from gateway.config.people import CHANNELS
+from gateway.config.shapes import Do, RuleItem
+from gateway.config.shaping import Part
+from gateway.config.values import BadValueError, value_of
+from gateway.model import Action, Recipient, Scope, Tell
+
+_OURS = ("console", "buzzer")  # channels of the gateway itself: they need no address
+
+
+def read_actions(desk: Desk, item: RuleItem, sources: Sequence[Profile], part: Part) -> tuple[Action, ...]:
+    """The rule's actions; wrong ones are left out and told."""
+    found = []
+    for index, do in enumerate(item.do or ()):
+        action = _action(desk, do, sources, part._replace(path=("do", index)))
+        if action is not None:
+            found.append(action)
+    return tuple(found)
+
+
+def _action(desk: Desk, do: Do, sources: Sequence[Profile], part: Part) -> Action | None:
+    kind = do.kind or ""
+    meant = [p for p in desk.profiles.values() if p.kind == kind] if kind else list(sources)
+    if not meant:
+        if kind and not desk.unread_profiles and not desk.is_partial:
+            _say_no_kind(desk, kind, part)
+        return None
+    if not kind and do.within is not Scope.DEVICE:
+        desk.findings.add(
+            "E608",
+            part.entry.at(*part.path, "within"),
+            Say(
+                "没有写 kind 就是报警的设备自己,within 只能是 device",
+                "without kind it is the device itself: within can only be device",
+            ),
+            subject=part.subject,
+            fix=Say("加上 kind,或写 within: device", "add kind, or write within: device"),
+        )
+        return None
+    moulds = [mould for profile in meant for mould in profile.moulds if do.point in {mould.base, mould.name}]
+    if not moulds:
+        names = sorted({mould.base for profile in meant for mould in profile.moulds if mould.is_writable})
+        who = kind or "报警的设备"
+        desk.findings.add(
+            "E209",
+            part.entry.at(*part.path, "point"),
+            Say(f'{who} 没有点 "{do.point}"', f'{kind or "the device"} has no point "{do.point}"'),
+            subject=part.subject,
+            fix=perhaps(do.point, names, Say("写档案里 writable: true 的点", "name a point with writable: true")),
+            options=names,
+        )
+        return None
+    action = _valued(desk, do, moulds, part)
+    if action is not None and "gas-valve" in {profile.kind for profile in meant}:
+        _check_valve(desk, action, part)
+    return action
+
+
+def _valued(desk: Desk, do: Do, moulds: Sequence[Mould], part: Part) -> Action | None:
+    writable = [each for each in moulds if each.is_writable]
+    if not writable:
+        desk.findings.add(
+            "E609",
+            part.entry.at(*part.path, "point"),
+            Say(f'点 "{do.point}" 不能写', f'point "{do.point}" cannot be written'),
+            subject=part.subject,
+            fix=Say(
+                "在档案里给这个点加 writable: true,或换一个点",
+                "add writable: true to it in the profile, or use another point",
+            ),
+        )
+        return None
+    try:
+        values = [value_of(do.value, mould.type, mould.unit) for mould in writable]
+    except BadValueError as error:
+        spot = part.entry.at(*part.path, "value")
+        desk.findings.add(error.code, spot, error.what, subject=part.subject, fix=error.fix)
+        return None
+    return Action(do.kind or "", do.point, do.within, values[0], do.expires, do.safety)
+
+
+def _check_valve(desk: Desk, action: Action, part: Part) -> None:
+    """Software may close a gas valve, never open it (GB 50028-2006 (2020) 10.8.2); the engine refuses it, too."""
+    if (action.point, action.value) in {("closed", True), ("open", False)}:
+        return
+    desk.findings.add(
+        "E610",
+        part.entry.at(*part.path, "value"),
+        Say("软件只能关燃气阀,不能开", "software may close a gas valve and never open it"),
+        subject=part.subject,
+        fix=Say('写 "point: closed, value: true";开阀要有人到现场', 'write "point: closed, value: true"'),
+    )
+
+
+def _say_no_kind(desk: Desk, kind: str, part: Part) -> None:
+    kinds = sorted({profile.kind for profile in desk.profiles.values()})
+    desk.findings.add(
+        "E208",
+        part.entry.at(*part.path, "kind"),
+        Say(f'没有 "{kind}" 这类设备的档案', f'no profile is of kind "{kind}"'),
+        subject=part.subject,
+        fix=perhaps(kind, kinds, Say("改成已有的类别,或先写档案", "use a known kind, or write a profile first")),
+        options=kinds,
+    )
+
+
+def read_tells(
+    findings: Findings, item: RuleItem, recipients: Mapping[str, Recipient] | None, part: Part
+) -> tuple[Tell, ...]:
+    """Whom the rule tells. ``recipients`` None: notify.yaml could not be read, so names cannot be judged."""
+    found = []
+    for index, tell in enumerate(item.tell or ()):
+        if recipients is None:
+            continue
+        recipient = recipients.get(tell.to)
+        if recipient is None:
+            findings.add(
+                "E207",
+                part.entry.at("tell", index, "to"),
+                Say(f'联系人 "{tell.to}" 没有定义', f'recipient "{tell.to}" is not defined'),
+                subject=part.subject,
+                fix=perhaps(
+                    tell.to,
+                    recipients,
+                    Say("在 notify.yaml 的 recipients 里加上", "add it to recipients in notify.yaml"),
+                ),
+                options=recipients,
+                options_label=DEFINED,
+            )
+            continue
+        for place, channel in enumerate(tell.by):
+            if channel not in CHANNELS or (channel not in _OURS and channel not in recipient.addresses):
+                _say_channel(findings, channel, recipient, part._replace(path=("tell", index, "by", place)))
+        found.append(Tell(tell.to, tuple(tell.by), tell.after))
+    return tuple(found)
+
+
+def _say_channel(findings: Findings, channel: str, recipient: Recipient, part: Part) -> None:
+    usable = [each for each in CHANNELS if each in _OURS or each in recipient.addresses]
+    is_known = channel in CHANNELS
+    findings.add(
+        "E211",
+        part.entry.at(*part.path),
+        Say(
+            f'联系人 "{recipient.id}" 没有 {channel} 的地址', f'recipient "{recipient.id}" has no address for {channel}'
+        )
+        if is_known
+        else Say(f'不认识的通知方式 "{channel}"', f'unknown channel "{channel}"'),
+        subject=part.subject,
+        fix=Say(f"在 notify.yaml 里给 {recipient.id} 加上 {channel}", f"add {channel} to {recipient.id} in notify.yaml")
+        if is_known
+        else perhaps(channel, usable, Say("从可用的方式里选", "choose an allowed one")),
+        options=usable,
+    )

@@ -1,0 +1,279 @@
+"""Configuration: the shape of every file an installer writes. What values mean together is checked elsewhere.
+
+Scalars arrive as text. Fields that a driver owns are not here: they are split off before.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+from pydantic_core import PydanticCustomError
+
+from gateway.model import AlarmClass, Scope
+from gateway.model.duration import seconds
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_POINT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+
+
+def custom(code: str, zh: str, en: str, fix_zh: str = "", fix_en: str = "") -> PydanticCustomError:
+    """An error of our own, in both languages; texts are taken as they are."""
+    ctx = {"zh": zh, "en": en, "fix_zh": fix_zh, "fix_en": fix_en}
+    return PydanticCustomError(code, "{zh}", ctx)
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return seconds(value)
+    except ValueError:
+        raise custom(
+            "E110",
+            f'"{value[:40]}" 不是时长',
+            f'"{value[:40]}" is not a duration',
+            "写数字加单位:500ms、5s、10m、12h、1d",
+            "write a number and a unit: 500ms, 5s, 10m, 12h, 1d",
+        ) from None
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise custom(
+            "E111",
+            f'"{value[:40]}" 不能作名称',
+            f'"{value[:40]}" cannot be a name',
+            "只用英文字母、数字、- 和 _,最多 64 个;中文写在 title 里",
+            "use letters, digits, - and _ only, at most 64; anything else goes into title",
+        )
+    return value
+
+
+def _point_name(value: str) -> str:
+    if value == "online":
+        raise custom(
+            "E111",
+            '"online" 是每台设备自带的点(是否在线),不能再定义',
+            '"online" is built in: whether the device is there',
+            "换一个名字",
+            "choose another name",
+        )
+    if not _POINT.fullmatch(value):
+        raise custom(
+            "E111",
+            f'"{value[:40]}" 不能作点名',
+            f'"{value[:40]}" cannot be the name of a point',
+            "以英文字母开头,只用字母、数字和 _,最多 40 个",
+            "begin with a letter; letters, digits and _ only, at most 40",
+        )
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise custom(
+            "E112",
+            f'不认识的时区 "{value[:40]}"',
+            f'unknown time zone "{value[:40]}"',
+            "在中国填 Asia/Shanghai",
+            "for example Asia/Shanghai",
+        ) from None
+    return value
+
+
+def _bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d{1,9})\s*(MB|GB)", value.strip(), re.ASCII)
+    if not found or not 50_000_000 <= (size := int(found[1]) * {"MB": 10**6, "GB": 10**9}[found[2]]) <= 10**13:
+        raise custom(
+            "E113",
+            f'"{value[:40]}" 不是容量(50MB 以上)',
+            f'"{value[:40]}" is not a size of at least 50MB',
+            "写数字加单位,例如 500MB、2GB",
+            "write a number and a unit, such as 500MB or 2GB",
+        )
+    return size
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0, le=366 * 86_400)]
+Name = Annotated[str, AfterValidator(_name)]
+PointName = Annotated[str, AfterValidator(_point_name)]
+Title = Annotated[str, Field(max_length=200)]
+Text = Annotated[str, Field(max_length=2_000)]
+Names = Annotated[list[str], BeforeValidator(_one_or_more), Field(min_length=1, max_length=100)]
+
+
+class Shape(BaseModel):
+    """Unknown keys are errors; what was read does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+
+
+class Web(Shape):
+    """Where the console listens."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8080, ge=1, le=65_535)
+
+
+class Gateway(Shape):
+    """``gateway:`` of gateway.yaml; ``uplinks`` is read by `people`."""
+
+    id: Name
+    data_dir: str = Field(default="var", min_length=1)
+    web: Web = Web()
+    language: Annotated[str, Field(pattern="^(zh|en)$")] = "zh"
+    retention: Annotated[int, BeforeValidator(_bytes)] = 2_000_000_000
+    uplinks: dict[Name, Any] | None = None
+
+
+class GatewayFile(Shape):
+    """gateway.yaml."""
+
+    gateway: Gateway
+
+
+class SiteFile(Shape):
+    """site.yaml; each bus belongs to its driver."""
+
+    site: Title
+    timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Shanghai"
+    address: Title | None = None  # a reminder for people of what the parts of an address are
+    buses: dict[Name, Any] | None = None
+    devices: list[Any] | None = None
+
+
+class DevicesFile(Shape):
+    """devices/*.yaml."""
+
+    devices: list[Any] | None = None
+
+
+class DeviceItem(Shape):
+    """What every device says; the rest belongs to its driver."""
+
+    at: str | None = None
+    each: str | None = None
+    name: PointName | None = None
+    profile: str
+    bus: str
+    zone: Title | None = None
+    title: Title | None = None
+
+
+class Expectation(Shape):
+    """What a walk test waits for."""
+
+    point: str
+    is_: str = Field(alias="is")
+    within: Duration = 30.0
+
+
+class WalkStep(Shape):
+    """What a person does at the device, and what must come in."""
+
+    do: Title
+    expect: Expectation
+
+
+class PointItem(Shape):
+    """What every point says; the rest belongs to its driver, and ``type`` to both."""
+
+    unit: Annotated[str, Field(max_length=20)] | None = None
+    class_: AlarmClass | None = Field(default=None, alias="class")
+    title: Title | None = None
+    range: tuple[FiniteFloat, FiniteFloat] | None = None
+    writable: bool = False
+    event: bool = False
+    repeat: int | None = Field(default=None, ge=1, le=256)
+
+
+class ProfileItem(Shape):
+    """What every profile says; the rest belongs to its driver."""
+
+    profile: Name
+    title: Title
+    kind: Name
+    via: str
+    offline_after: Annotated[Duration, Field(gt=0)] | None = None
+    points: dict[PointName, Any] = Field(min_length=1, max_length=500)
+    walk_test: list[WalkStep] | None = None
+    source: Text | None = None
+    sim: dict[str, Any] | None = None  # how a simulator plays it: the simulator's business
+
+
+class When(Shape):
+    """Exactly one of is, above, below, changed_to."""
+
+    kind: Names | None = None  # None: every device that has the point
+    point: str
+    is_: str | None = Field(default=None, alias="is")
+    above: str | None = None
+    below: str | None = None
+    changed_to: str | None = None
+    clear: str | None = None
+    for_: Duration = Field(default=0.0, alias="for")
+    clear_for: Duration = 0.0
+    override: bool = False
+
+
+class Raise(Shape):
+    """The alarm a rule raises."""
+
+    class_: AlarmClass = Field(alias="class")
+    latch: bool | None = None
+    text: Title = ""
+
+
+class Do(Shape):
+    """What a rule sets by itself."""
+
+    kind: str | None = None
+    point: str
+    within: Scope
+    value: str
+    safety: bool = False
+    expires: Annotated[Duration, Field(gt=0, le=3_600)] = 10.0
+
+
+class TellItem(Shape):
+    """Whom a rule tells."""
+
+    to: str
+    by: Names
+    after: Duration = 0.0
+
+
+class RuleItem(Shape):
+    """One rule."""
+
+    rule: Name
+    title: Title
+    when: When
+    raise_: Raise = Field(alias="raise")
+    do: list[Do] | None = Field(default=None, max_length=50)
+    plan: list[Title] | None = Field(default=None, max_length=50)
+    tell: list[TellItem] | None = Field(default=None, max_length=50)
+    outcomes: list[Title] | None = Field(default=None, max_length=50)
+
+
+class RulesFile(Shape):
+    """rules/*.yaml."""
+
+    rules: list[Any] | None = None
+
+
+class NotifyFile(Shape):
+    """notify.yaml."""
+
+    recipients: dict[Name, dict[str, Any]] | None = None
