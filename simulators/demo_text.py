@@ -1,0 +1,130 @@
+"""Simulators: what the demo says on the terminal, in Chinese and English. No processes, no sockets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from simulators import control
+from simulators.demo_site import DemoSite, Port
+from simulators.processes import holder_of
+from simulators.spec import SimError, SimSite
+
+_FIRE_AT = "3-2-03-0301"
+
+
+class Try(NamedTuple):
+    """One thing to try: a command, and what it will do."""
+
+    zh: str
+    en: str
+    command: str
+    then_zh: str
+    then_en: str
+
+
+def program() -> str:
+    """How this installation's `shouwang` is called from here, as short as possible."""
+    script = Path(sys.executable).parent / "shouwang"
+    if not script.exists():
+        return f"{sys.executable} -m gateway"
+    near = os.path.relpath(script)
+    return near if len(near) < len(str(script)) else str(script)
+
+
+def things_to_try(site: SimSite, demo: DemoSite) -> list[Try]:
+    """Three, by what the site has: an elderly button, a fire, an overloaded socket."""
+    tail = "" if demo.data_dir == control.DEMO_DIR else f" --config {demo.config}"
+    first = {kind: next((d.id for d in site.devices.values() if d.kind == kind), "") for kind in ("sos", "smoke")}
+    smoke = f"{_FIRE_AT}/smoke" if f"{_FIRE_AT}/smoke" in site.devices else first["smoke"]
+    cabinet = next((d.id for d in site.devices.values() if "power.3" in d.points), "")
+    found = []
+    if first["sos"]:
+        found.append(
+            Try(
+                "按一下老人的呼救按钮",
+                "press an elderly resident's button",
+                f"{program()} sim press {first['sos']}{tail}",
+                "值班页立刻出现“求助”,值班室蜂鸣;有人接警、核实、办结之前不会消失",
+                "at once on the page, with the duty buzzer; it stays until somebody takes, verifies and closes it",
+            )
+        )
+    if smoke:
+        found.append(
+            Try(
+                f"让 {smoke.partition('/')[0]} 着火",
+                f"light a fire in {smoke.partition('/')[0]}",
+                f"{program()} sim set {smoke} alarm=true{tail}",
+                "火警排到最前,本楼声光响、门锁释放;改回 alarm=false 也要有人办结并复位才结束",
+                "it goes to the top, the building's sirens sound, doors open; alarm=false alone does not end it",
+            )
+        )
+    if cabinet:
+        found.append(
+            Try(
+                "让一个充电插座过载",
+                "overload a charging socket",
+                f"{program()} sim ramp {cabinet} power.3 --from 200 --to 1500 --over 10s{tail}",
+                "功率升过限值即报警并切断这个插座,功率回到 0 W",
+                "past its limit it raises an alarm and cuts this socket: the power falls to 0 W",
+            )
+        )
+    return found
+
+
+def banner(console: Console, site: SimSite, demo: DemoSite, setup_code: str) -> None:
+    """Where the page is, how to get in, what to try."""
+    console.print()
+    console.rule(Text(f"守望 Shouwang · {site.title}", style="bold"), style="cyan")
+    _row(console, "值班页 Console", f"http://127.0.0.1:{demo.port('web')}/", "bold cyan underline")
+    if setup_code:
+        _row(console, "首次登录 First login", setup_code, "bold yellow")
+        _note(
+            console,
+            "在页面上用这个一次性代码设置自己的密码",
+            "set your own password on the page with this one-time code",
+        )
+    _row(console, "模拟设备 Devices", f"{len(site.devices)}", "bold")
+    ports = " · ".join(f"{each.title[0]} {each.number}" for each in demo.ports if each.role != "web")
+    _row(console, "端口 Ports", ports, "dim")
+    _row(console, "数据与日志 Data, logs", str(demo.data_dir), "dim")
+    console.print("\n  另开一个终端试试 In a second terminal, try:", style="bold", highlight=False)
+    for n, each in enumerate(things_to_try(site, demo), 1):
+        console.print(f"\n  {n}. {each.zh}  {each.en}", style="bold", highlight=False)
+        console.print(f"     {each.command}", style="green", soft_wrap=True, highlight=False)
+        _note(console, each.then_zh, each.then_en)
+    console.print()
+    _note(
+        console,
+        "本系统为辅助监测,不替代消防系统。Ctrl-C 结束。",
+        "Supplements certified fire equipment, never replaces it. Ctrl-C ends.",
+    )
+    console.rule(style="cyan")
+
+
+def _row(console: Console, label: str, value: str, style: str) -> None:
+    padding = " " * max(1, 24 - Text(label).cell_len)
+    console.print(Text.assemble("  ", label, padding, (value, style)), soft_wrap=True)
+
+
+def _note(console: Console, zh: str, en: str) -> None:
+    console.print(f"     {zh}", style="dim", highlight=False, soft_wrap=True)
+    console.print(f"     {en}", style="dim", highlight=False, soft_wrap=True)
+
+
+class PortsTaken(SimError):  # noqa: N818
+    """Ports the demo needs are in use; the text lists them all and says the way out."""
+
+    def __init__(self, taken: list[Port]) -> None:
+        held = [(each, holder_of(each.number)) for each in taken]
+        zh = "\n".join(f"  端口 {p.number}({p.title[0]})已被占用{f':{by}' if by else ''}" for p, by in held)
+        en = "\n".join(f"  port {p.number} ({p.title[1]}) is taken{f' by {by}' if by else ''}" for p, by in held)
+        super().__init__(
+            f"{zh}\n改法: 停掉占用者,或换一组端口: make demo PORT_OFFSET=100",
+            f"{en}\nWay out: stop that program, or take other ports: make demo PORT_OFFSET=100",
+        )
