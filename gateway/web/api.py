@@ -1,0 +1,136 @@
+"""Web: the reading side of /api/v1, and the event stream. Acting on an alarm is in verbs."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from gateway import __version__
+from gateway.web.answers import json_answer, told
+from gateway.web.auth import SignedIn, token_hash
+from gateway.web.context import web_of
+from gateway.web.problems import Problem
+from gateway.web.schemas import AlarmDetail, AlarmList, DeviceList, EventList, RecordList, StatusOut
+from gateway.web.stream import EventStream
+from gateway.web.views import (
+    alarm_id_of,
+    alarm_key,
+    alarm_view,
+    device_view,
+    event_view,
+    in_duty_order,
+    rule_view,
+)
+
+router = APIRouter(prefix="/api/v1", tags=["reading"])
+Limit = Annotated[int, Query(ge=1, le=500)]
+_LOSS = re.compile("drop|fail|lost|refuse|reject|without")
+Cursor = Annotated[str | None, Query(max_length=1000)]
+
+
+@router.get("/status", responses=told(StatusOut, 401))
+async def status(request: Request, _: SignedIn) -> Response:
+    """How the gateway is: lines, clouds, counts, and everything that was refused or lost, by reason."""
+    web = web_of(request)
+    site, health = web.port.site(), web.port.health()
+    drops = [
+        {"name": name, "labels": dict(labels), "count": int(value)}
+        for kind, name, labels, value in web.counters
+        if kind == "counter" and (_LOSS.search(name) or any(label == "reason" for label, _ in labels))
+    ]
+    return json_answer(
+        {
+            "gateway": site.id,
+            "site": site.title,
+            "version": __version__,
+            "now": web.clock.now().utc,
+            "revision": web.live.revision,
+            "consoles": web.live.subscribers,
+            "reasons": health.reasons,
+            "counts": web.live.counts(),
+            "buses": dict(health.buses),
+            "uplinks": {key: each._asdict() for key, each in health.uplinks.items()},
+            "drops": drops,
+        }
+    )
+
+
+@router.get("/alarms", responses=told(AlarmList, 401))
+async def alarms(request: Request, _: SignedIn) -> Response:
+    """All open alarms in duty order: class, then those nobody has taken, then the oldest."""
+    live = web_of(request).live
+    views = [alarm_view(each) for each in in_duty_order(list(live.alarms.values()))]
+    return json_answer({"revision": live.revision, "counts": live.counts(), "alarms": views})
+
+
+@router.get("/alarms/{key}", responses=told(AlarmDetail, 401, 404))
+async def alarm(request: Request, key: str, _: SignedIn) -> Response:
+    """One alarm, open or ended, and what its rule says to do. ``key`` is base64url of the alarm's id."""
+    port = web_of(request).port
+    found = await port.alarm(alarm_id_of(key) or "")
+    if found is None:
+        raise Problem(404, "no_such_alarm")
+    rule = next((each for each in port.site().rules if each.id == found.rule_id), None)
+    return json_answer({"alarm": alarm_view(found), "rule": rule and rule_view(rule)})
+
+
+@router.get("/alarms/{key}/events", responses=told(EventList, 401, 404))
+async def events(request: Request, key: str, _: SignedIn) -> Response:
+    """The alarm's journal: who did what when."""
+    lines = await web_of(request).port.events(alarm_id_of(key) or "")
+    if not lines:
+        raise Problem(404, "no_such_alarm")
+    return json_answer({"events": [event_view(each) for each in lines]})
+
+
+@router.get("/records", responses=told(RecordList, 401, 422))
+async def records(request: Request, _: SignedIn, limit: Limit = 50, before: Cursor = None) -> Response:
+    """Alarms that have ended, newest first; ``before`` is the ``next`` of the page before."""
+    found = await web_of(request).port.records(limit, _cursor(before) if before else None)
+    last = found[-1] if len(found) == limit else None
+    following = last and alarm_key(f"{last.raised_at.isoformat()} {last.id}")
+    return json_answer({"records": [alarm_view(each) for each in found], "next": following})
+
+
+@router.get("/devices", responses=told(DeviceList, 401, 422))
+async def devices(
+    request: Request,
+    _: SignedIn,
+    state: Literal["online", "offline", "unknown"] | None = None,
+    limit: Limit = 100,
+    after: Cursor = None,
+) -> Response:
+    """Devices by id, all or those of one state."""
+    web = web_of(request)
+    known = web.port.site().devices
+    states = {key: web.live.device_state(key) for key in known}
+    chosen = sorted(key for key in known if state in (None, states[key][0]))
+    page = list(islice((key for key in chosen if after is None or key > after), limit + 1))
+    views = [device_view(known[key], *states[key]) for key in page[:limit]]
+    following = page[limit - 1] if len(page) > limit else None
+    return json_answer({"total": len(chosen), "devices": views, "next": following})
+
+
+@router.get("/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}, 401: {}})
+async def stream(request: Request, mine: SignedIn) -> Response:
+    """Server-sent events: ``snapshot`` first, then ``change`` (the alarms that changed) or ``reload`` (too many did:
+    connect again for a snapshot), each with the revision it leads to; every two seconds ``beat`` repeats it.
+    """  # noqa: D205 - OpenAPI shows it as one paragraph
+    live = web_of(request).live
+    subscriber = live.subscribe(token_hash(request), mine.expires_at)
+    if subscriber is None:
+        raise Problem(503, "too_many_consoles", headers={"Retry-After": "10"})
+    return EventStream(live, subscriber)
+
+
+def _cursor(text: str) -> tuple[datetime, str]:
+    at, _, alarm_id = (alarm_id_of(text) or "").partition(" ")
+    try:
+        instant = datetime.fromisoformat(at)
+    except ValueError:
+        raise Problem(422, "invalid", extra={"errors": [{"where": "query.before", "why": "not a cursor"}]}) from None
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)), alarm_id

@@ -1,0 +1,92 @@
+"""Web: what this room needs from the others. Protocols and their values only; the composition root provides them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from gateway.model import Actor, Alarm, AlarmEvent, OperatorRequest, Reply, Session, Site, User
+
+__all__ = ["ROLES", "SESSIONS_PER_USER", "GatewayPort", "Health", "Session", "UplinkHealth", "User", "UserStore"]
+
+ROLES = ("duty", "supervisor", "installer")
+SESSIONS_PER_USER = 16  # a store keeps the newest; older ones are logged out
+
+
+class UplinkHealth(NamedTuple):
+    """One cloud platform. ``is_up`` None: not known yet; ``since`` is when it last changed."""
+
+    is_up: bool | None
+    backlog: int  # entries that wait in the outbox
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the gateway is. ``reasons`` is empty when it can do its job; each is one short word of a closed set."""
+
+    reasons: tuple[str, ...] = ()
+    buses: Mapping[str, bool | None] = field(default_factory=dict)  # bus id -> is the line up; None: not tried yet
+    uplinks: Mapping[str, UplinkHealth] = field(default_factory=dict)
+
+
+class GatewayPort(Protocol):
+    """The gateway as the web sees it. Every method is called on the event loop and must not block it."""
+
+    async def submit(self, request: OperatorRequest) -> Reply:
+        """Put the request into the inbox; resolves after the commit that contains its outcome."""
+        ...
+
+    def health(self) -> Health:
+        """Cheap: called at every heartbeat and by /healthz."""
+        ...
+
+    def site(self) -> Site:
+        """The site as configured now; a reload replaces it."""
+        ...
+
+    async def events(self, alarm_id: str) -> Sequence[AlarmEvent]:
+        """The alarm's journal, oldest first; empty when there is no such alarm."""
+        ...
+
+    async def alarm(self, alarm_id: str) -> Alarm | None:
+        """The alarm, open or ended."""
+        ...
+
+    async def records(self, limit: int, before: tuple[datetime, str] | None) -> Sequence[Alarm]:
+        """Ended alarms by (raised_at, id) descending, strictly before ``before``."""
+        ...
+
+
+class UserStore(Protocol):
+    """Accounts, sessions and the audit trail. Tokens arrive hashed: a stolen database logs nobody in."""
+
+    async def has_users(self) -> bool:
+        """Has anybody been set up?"""
+        ...
+
+    async def create(self, name: str, role: str, password_hash: str) -> bool:
+        """Add a user durably; False when the name is taken."""
+        ...
+
+    async def find(self, name: str) -> User | None:
+        """The user of exactly this name."""
+        ...
+
+    async def audit(self, actor: Actor, action: str, detail: Mapping[str, Any]) -> None:
+        """Append one line to the audit trail; ``detail`` is JSON-able and holds no secret."""
+        ...
+
+    async def put_session(self, token_hash: str, user: str, expires_at: datetime) -> None:
+        """Keep a session; of one user at most `SESSIONS_PER_USER`, those that expire last."""
+        ...
+
+    async def session(self, token_hash: str) -> Session | None:
+        """The session with its user's present role; also an expired one."""
+        ...
+
+    async def drop_session(self, token_hash: str) -> None:
+        """Forget the session; harmless when there is none."""
+        ...

@@ -1,0 +1,279 @@
+"""Web: the shapes of requests and answers, for validation and for OpenAPI. The answers themselves are made in views."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+_LOWEST_PRINTABLE = " "
+
+
+def _printable(text: str) -> str:
+    if any(each < _LOWEST_PRINTABLE or each == "\x7f" for each in text):
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+def _long_enough(password: str) -> str:
+    if len(set(password)) < 3:
+        raise ValueError("too simple: use at least three different characters")
+    return password
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=32), AfterValidator(_printable)]
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
+]
+NewPassword = Annotated[str, Field(min_length=8, max_length=128), AfterValidator(_long_enough)]
+RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+
+
+class Asked(BaseModel):
+    """What a client sends: nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoginBody(Asked):
+    """Name and password."""
+
+    name: Name
+    password: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class SetupBody(Asked):
+    """The first account, made by whoever can read the set-up code at the gateway."""
+
+    code: Annotated[str, Field(min_length=1, max_length=40)]
+    name: Name
+    password: NewPassword
+
+
+class UserBody(Asked):
+    """A further account."""
+
+    name: Name
+    role: Literal["duty", "supervisor", "installer"]
+    password: NewPassword
+
+
+class VerbBody(Asked):
+    """One act on one version of one alarm. The same ``request_id`` sent again gives the same answer."""
+
+    version: Annotated[int, Field(ge=1, strict=True, description="the version the operator saw")]
+    request_id: RequestId
+    real: Annotated[bool | None, Field(strict=True, description="verify: is it a real alarm?")] = None
+    text: Annotated[Words | None, Field(description="note: the words")] = None
+    outcome: Annotated[Words | None, Field(description="close: one of the rule's outcomes")] = None
+    cause: Annotated[Words | None, Field(description="close: why it happened")] = None
+
+
+class Told(BaseModel):
+    """What the gateway answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AlarmOut(Told):
+    """One alarm: four independent parts, and who did what when."""
+
+    key: str = Field(description="its name in URLs: base64url of the id")
+    id: str = Field(description="<rule>:<point>:<occurrence>")
+    rule: str
+    point: str
+    device: str
+    class_: Literal["fire", "gas", "sos", "security", "warning", "supervisory", "fault", "maintenance"] = Field(
+        alias="class"
+    )
+    title: str
+    place: str
+    version: int
+    raised_at: datetime
+    condition: Literal["active", "returned"]
+    handling: Literal["new", "taken", "verifying", "handling", "closed"]
+    is_latched: bool
+    is_sounding: bool
+    is_unconfirmed: bool = Field(description="known from before a restart; its point has not reported since")
+    is_open: bool
+    value: bool | int | float | str | None
+    count: int = Field(description="activations so far")
+    returned_at: datetime | None
+    taken_at: datetime | None
+    taken_by: str
+    verified_at: datetime | None
+    is_real: bool | None
+    arrived_at: datetime | None
+    closed_at: datetime | None
+    outcome: str
+    cause: str
+    note: str
+    last_actor: str
+    last_event: str
+    last_at: datetime | None
+
+
+class RuleOut(Told):
+    """What to do, and how it may end."""
+
+    id: str
+    title: str
+    plan: list[str]
+    outcomes: list[str]
+
+
+class AlarmDetail(Told):
+    """An alarm with its rule; ``rule`` is null when the configuration no longer has it."""
+
+    alarm: AlarmOut
+    rule: RuleOut | None
+
+
+class DeviceCounts(Told):
+    """Every device is in exactly one state; unknown is not quiet."""
+
+    total: int
+    online: int
+    offline: int
+    unknown: int
+
+
+class Counts(Told):
+    """Open alarms and devices."""
+
+    by_class: dict[str, int]
+    untaken: int
+    unconfirmed: int
+    devices: DeviceCounts
+
+
+class AlarmList(Told):
+    """All open alarms in duty order, as of ``revision``."""
+
+    revision: int
+    counts: Counts
+    alarms: list[AlarmOut]
+
+
+class ActorOut(Told):
+    """Who did it."""
+
+    name: str
+    role: str
+    via: str
+
+
+class EventOut(Told):
+    """One line of an alarm's journal."""
+
+    id: str
+    version: int
+    kind: str
+    at: datetime
+    actor: ActorOut
+    data: dict[str, Any]
+
+
+class EventList(Told):
+    """An alarm's journal, oldest first."""
+
+    events: list[EventOut]
+
+
+class RecordList(Told):
+    """Ended alarms, newest first; ``next`` asks for the page after this one."""
+
+    records: list[AlarmOut]
+    next: str | None
+
+
+class DeviceOut(Told):
+    """One device and whether it can be heard."""
+
+    id: str
+    kind: str
+    title: str
+    place: str
+    zone: str
+    bus: str
+    profile: str
+    state: Literal["online", "offline", "unknown"]
+    since: datetime | None
+    reason: str
+
+
+class DeviceList(Told):
+    """Devices by id; ``next`` asks for the page after this one."""
+
+    total: int
+    devices: list[DeviceOut]
+    next: str | None
+
+
+class UplinkOut(Told):
+    """One cloud platform."""
+
+    is_up: bool | None
+    backlog: int
+    since: datetime | None
+
+
+class DropOut(Told):
+    """Something that was refused or lost, counted by reason."""
+
+    name: str
+    labels: dict[str, str]
+    count: int
+
+
+class StatusOut(Told):
+    """How the gateway is."""
+
+    gateway: str
+    site: str
+    version: str
+    now: datetime
+    revision: int
+    consoles: int
+    reasons: list[str] = Field(description="why it cannot do its job; empty when it can")
+    counts: Counts
+    buses: dict[str, bool | None]
+    uplinks: dict[str, UplinkOut]
+    drops: list[DropOut] = Field(description="bad input and every other loss, by reason")
+
+
+class SessionOut(Told):
+    """Who is logged in here, and what the page needs before anybody is."""
+
+    title: str
+    language: str
+    timezone: str
+    needs_setup: bool
+    user: str | None
+    role: str | None
+    expires_at: datetime | None
+
+
+class VerbOut(Told):
+    """The act was accepted and committed; ``version`` is the alarm's version after it."""
+
+    request_id: str
+    version: int
+
+
+class HealthOut(Told):
+    """ok, or unavailable with the reasons."""
+
+    status: Literal["ok", "unavailable"]
+    reasons: list[str]
+
+
+class ProblemOut(BaseModel):
+    """RFC 9457; ``detail`` is a full sentence in the caller's language."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str

@@ -1,0 +1,98 @@
+// The alarm list: class, then those nobody has taken, then the oldest. It never folds, and rows are moved, not redrawn.
+
+import { find, make, say, show } from "./dom.js";
+import { CLASSES, classIcon, className, clockText, placeName, spanText, word } from "./words.js";
+
+const STEADY_MS = 500; // a row that has just moved does not take a click meant for another
+const RANK = Object.keys(CLASSES);
+
+export function inDutyOrder(alarms) {
+  return [...alarms].sort((a, b) => RANK.indexOf(a.class) - RANK.indexOf(b.class)
+    || (a.handling !== "new") - (b.handling !== "new")
+    || a.raised_at.localeCompare(b.raised_at) || (a.id < b.id ? -1 : 1));
+}
+
+export function stateText(alarm) {
+  const by = alarm.handling === "taken" && alarm.taken_by ? ` ${alarm.taken_by}` : "";
+  const found = alarm.handling !== "closed" && alarm.is_real !== null ? ` · ${word(alarm.is_real ? "real" : "falseAlarm")}` : "";
+  const outcome = alarm.handling === "closed" && alarm.outcome ? ` · ${alarm.outcome}` : "";
+  return word(alarm.handling) + by + found + outcome;
+}
+
+export class List {
+  constructor(onOpen, onTake) {
+    this.rows = new Map();
+    this.onOpen = onOpen;
+    this.onTake = onTake;
+  }
+
+  draw(alarms, selected) {
+    const ordered = inDutyOrder(alarms);
+    const wanted = new Set(ordered.map((each) => each.id));
+    for (const [id, row] of this.rows) {
+      if (!wanted.has(id)) {
+        row.element.remove();
+        this.rows.delete(id);
+      }
+    }
+    const parent = find("rows");
+    parent.classList.toggle("long", ordered.length > 200);
+    ordered.forEach((alarm, place) => {
+      const row = this.rows.get(alarm.id) || this.add(alarm);
+      if (parent.children[place] !== row.element) {
+        parent.insertBefore(row.element, parent.children[place] || null);
+        row.movedAt = performance.now();
+      } else if (row.place !== place) {
+        row.movedAt = performance.now();
+      }
+      row.place = place;
+      fill(row, alarm, alarm.id === selected);
+    });
+    return ordered;
+  }
+
+  add(alarm) {
+    const row = { movedAt: 0, place: -1 };
+    row.badge = make("span", { className: "badge" });
+    row.where = make("span", { className: "where" });
+    row.what = make("span", { className: "what" });
+    row.when = make("span", { className: "when" });
+    row.state = make("span", { className: "state" });
+    row.timer = make("span", { className: "timer" });
+    row.open = make("button", { type: "button", className: "open", on: { click: () => this.onOpen(row.alarm.id) } },
+      row.badge, row.where, row.what, row.when, row.state, row.timer);
+    row.take = make("button", { type: "button", className: "act take", on: { click: () => this.onTake(row.alarm, this.isSteady(row.alarm.id)) } });
+    row.element = make("li", {}, row.open, row.take);
+    this.rows.set(alarm.id, row);
+    return row;
+  }
+
+  isSteady(id) {
+    return performance.now() - (this.rows.get(id)?.movedAt ?? 0) > STEADY_MS;
+  }
+
+  // Once a second: how long has nobody taken it?
+  tick(now) {
+    for (const row of this.rows.values()) {
+      const isWaiting = row.alarm.handling === "new";
+      say(row.timer, isWaiting ? spanText((now - Date.parse(row.alarm.raised_at)) / 1000) : "");
+    }
+  }
+}
+
+function fill(row, alarm, isSelected) {
+  row.alarm = alarm;
+  const names = [`class-${alarm.class}`, alarm.handling === "new" ? "untaken" : "taken", alarm.condition];
+  if (isSelected) names.push("selected");
+  const className_ = names.join(" ");
+  if (row.element.className !== className_) row.element.className = className_;
+  row.open.setAttribute("aria-pressed", String(isSelected));
+  say(row.badge, `${classIcon(alarm.class)} ${className(alarm.class)}`);
+  say(row.where, placeName(alarm.place));
+  say(row.what, alarm.count > 1 ? `${alarm.title} · ${word("times", { n: alarm.count })}` : alarm.title);
+  say(row.when, clockText(Date.parse(alarm.raised_at)));
+  const returned = alarm.condition === "returned" ? ` · ${word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) })}` : "";
+  say(row.state, stateText(alarm) + returned);
+  say(row.take, word("take"));
+  show(row.take, alarm.handling === "new");
+}

@@ -1,0 +1,173 @@
+// The handling panel beside the list: what is known of one alarm, and the verbs. Which verb is allowed is the gateway's
+// decision; the page only puts the next step forward and shows the words of a refusal.
+
+import { Refused, act, get } from "./api.js";
+import { find, make, say, show } from "./dom.js";
+import { stateText } from "./list.js";
+import { classIcon, className, clockText, kindName, language, placeName, word } from "./words.js";
+
+const HOLD_MS = 2000;
+const NEXT = { new: "take", taken: "verify", verifying: "verify", handling: "close", closed: "reset" };
+
+export class Panel {
+  constructor(onClose, isFresh) {
+    this.onClose = onClose;
+    this.isFresh = isFresh;
+    this.alarm = null;
+    this.rule = null;
+    this.readAt = 0; // version at which the journal was read
+    this.built = ""; // what the elements were built for: they stay while only the alarm changes
+  }
+
+  // Show this alarm as it is now. What somebody is typing or holding down is not disturbed.
+  open(alarm) {
+    if (this.alarm?.id !== alarm?.id) {
+      this.rule = null;
+      this.readAt = 0;
+      this.built = "";
+    }
+    this.alarm = alarm;
+    this.draw();
+    if (alarm && this.readAt !== alarm.version) this.read(alarm);
+  }
+
+  async read(alarm) {
+    this.readAt = alarm.version;
+    try {
+      const [detail, journal] = await Promise.all([
+        get(`/api/v1/alarms/${alarm.key}`), get(`/api/v1/alarms/${alarm.key}/events`)]);
+      if (this.alarm?.id !== alarm.id) return;
+      this.rule = detail.rule;
+      this.draw();
+      find("journal").replaceChildren(...journal.events.map(line));
+    } catch (error) {
+      if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error;
+      this.readAt = 0; // read again at the next change
+    }
+  }
+
+  draw() {
+    const { alarm } = this;
+    const wanted = alarm ? [alarm.id, this.rule?.id, language()].join(" ") : `none ${language()}`;
+    if (wanted !== this.built) {
+      this.built = wanted;
+      find("panel").replaceChildren(...(alarm ? this.build(alarm) : [make("p", { className: "choose", textContent: word("choose") })]));
+    }
+    find("panel").className = alarm ? `open class-${alarm.class} next-${alarm.is_open ? NEXT[alarm.handling] : "none"}` : "";
+    if (!alarm) return;
+    find("facts").replaceChildren(...facts(alarm));
+    for (const each of find("panel").querySelectorAll(".verbs")) show(each, alarm.is_open);
+    this.follow();
+  }
+
+  build(alarm) {
+    const text = find("message")?.dataset.alarm === alarm.id ? find("message").textContent : "";
+    const close = make("button", { type: "button", className: "plain fold", textContent: word("closePanel"), on: { click: this.onClose } });
+    const message = make("p", { id: "message", textContent: text, attributes: { role: "status", "data-alarm": alarm.id } });
+    const button = (name, label, fields = {}, more = "") => make("button", {
+      type: "button", textContent: label, className: `act verb-${name} ${more}`, on: { click: () => this.go(name, fields, label) } });
+    const real = word(alarm.class === "fire" ? "verifyFire" : "verifyReal");
+    const steps = this.rule?.plan || [];
+    return [
+      make("div", { className: "heading" }, make("h2", { id: "panel-title", textContent: placeName(alarm.place) }), close),
+      make("div", { id: "facts" }),
+      message,
+      make("div", { className: "verbs" }, button("take", word("take")), button("arrive", word("arrive")), button("silence", word("silence"))),
+      make("div", { className: "verbs group verb-verify" }, make("span", { className: "caption", textContent: word("verify") }),
+        button("verify", real, { real: true }, "real"), button("verify", word("verifyFalse"), { real: false })),
+      this.closing(),
+      make("div", { className: "verbs" }, this.resetButton()),
+      steps.length ? make("div", { className: "plan" }, make("h3", { textContent: word("plan") }), make("ol", {}, ...steps.map((each) => make("li", { textContent: each })))) : "",
+      make("h3", { textContent: word("journal") }),
+      make("ol", { id: "journal" }),
+    ];
+  }
+
+  closing() {
+    const words = this.rule?.outcomes || [];
+    const outcome = words.length
+      ? make("select", { name: "outcome" }, make("option", { value: "", textContent: word("pick") }), ...words.map((each) => make("option", { value: each, textContent: each })))
+      : make("input", { name: "outcome", maxLength: 200 });
+    const cause = make("input", { name: "cause", maxLength: 200, autocomplete: "off" });
+    const submit = (event) => {
+      event.preventDefault();
+      const fields = { outcome: outcome.value.trim(), cause: cause.value.trim() };
+      if (fields.outcome && fields.cause) this.go("close", fields, word("close"));
+      else this.tell(word("needBoth"), "refused");
+    };
+    return make("form", { className: "verbs group verb-close", noValidate: true, on: { submit } },
+      make("label", {}, make("span", { textContent: word("outcome") }), outcome),
+      make("label", {}, make("span", { textContent: word("cause") }), cause),
+      make("button", { type: "submit", className: "act verb-close", textContent: word("close") }));
+  }
+
+  // No key, no single click: reset wants a finger (or the space bar) held for two seconds.
+  resetButton() {
+    let timer = 0;
+    const button = make("button", { type: "button", className: "act verb-reset", textContent: word("reset") });
+    const press = (event) => {
+      if (timer || button.disabled || (event.type === "keydown" && event.key !== " " && event.key !== "Enter")) return;
+      if (event.pointerId !== undefined) button.setPointerCapture(event.pointerId);
+      button.classList.add("holding");
+      timer = setTimeout(() => {
+        timer = 0;
+        button.classList.remove("holding");
+        this.go("reset", {}, kindName("reset"));
+      }, HOLD_MS);
+    };
+    const release = () => {
+      if (!timer) return;
+      clearTimeout(timer);
+      timer = 0;
+      button.classList.remove("holding");
+      this.tell(word("holdLonger"), "");
+    };
+    for (const name of ["pointerdown", "keydown"]) button.addEventListener(name, press);
+    for (const name of ["pointerup", "pointercancel", "blur", "keyup"]) button.addEventListener(name, release);
+    button.addEventListener("contextmenu", (event) => event.preventDefault());
+    return button;
+  }
+
+  async go(verb, fields, label, alarm = this.alarm) {
+    const isMine = () => this.alarm?.id === alarm.id;
+    if (!this.isFresh()) return;
+    this.tell(word("sending"), "");
+    try {
+      await act(alarm, verb, fields, () => isMine() && this.tell(word("retrying"), ""));
+      if (isMine()) this.tell(word("done", { verb: label }), "done");
+    } catch (error) {
+      const text = error instanceof Refused ? error.message : word("unsure");
+      if (isMine()) this.tell(text, "refused");
+    }
+  }
+
+  tell(text, kind) {
+    const element = find("message");
+    if (!element) return;
+    element.className = kind;
+    say(element, text);
+  }
+
+  // Buttons live only while the screen is known to be right.
+  follow() {
+    for (const each of document.querySelectorAll("button.act")) each.disabled = !this.isFresh();
+  }
+}
+
+function facts(alarm) {
+  const condition = alarm.condition === "active" ? word("isActive") : word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) });
+  const parts = [
+    `${classIcon(alarm.class)} ${className(alarm.class)}`, alarm.title, clockText(Date.parse(alarm.raised_at), true), condition,
+    stateText(alarm), alarm.is_latched ? word("isLatched") : "", alarm.count > 1 ? word("times", { n: alarm.count }) : "",
+    alarm.is_unconfirmed ? word("isUnconfirmed") : "", alarm.is_open ? "" : word("hasEnded"),
+  ];
+  return [...parts.filter(Boolean).map((text, place) => make("span", { textContent: text, className: place ? "" : "badge" })),
+    make("small", { textContent: `${word("device")} ${alarm.device}` })];
+}
+
+function line(event) {
+  const said = { true: word("real"), false: word("falseAlarm") }[event.data.real] || "";
+  const rest = [said, event.data.outcome, event.data.cause, event.data.text].filter(Boolean).join(" · ");
+  return make("li", {}, make("time", { textContent: clockText(Date.parse(event.at)) }), ` ${event.actor.name} `,
+    make("b", { textContent: kindName(event.kind) }), rest ? ` · ${rest}` : "");
+}

@@ -1,0 +1,47 @@
+// The system section: lines, clouds, what was refused or lost, devices that cannot be heard, the last records.
+
+import { Refused, get } from "./api.js";
+import { find, make } from "./dom.js";
+import { className, clockText, placeName, word } from "./words.js";
+
+let chosen = "";
+
+export function chooseDevices(state) {
+  chosen = state;
+  find("system").open = true;
+  find("system").scrollIntoView();
+}
+
+export async function drawSystem() {
+  if (!find("system").open) return;
+  try {
+    const [status, records, devices] = await Promise.all([
+      get("/api/v1/status"), get("/api/v1/records?limit=10"), chosen ? get(`/api/v1/devices?state=${chosen}&limit=200`) : null]);
+    find("system-body").replaceChildren(
+      ...(devices ? deviceList(devices) : []),
+      table(word("bus"), Object.entries(status.buses).map(([id, isUp]) => [id, upText(isUp)])),
+      table(word("cloud"), Object.entries(status.uplinks).map(([id, each]) => [id, `${upText(each.is_up)} · ${word("backlogLong", { n: each.backlog })}`])),
+      table(word("loss"), status.drops.map((each) => [`${each.name} ${Object.values(each.labels).join(" · ")}`, String(each.count)])),
+      table(word("records"), records.records.map((each) => [
+        `${clockText(Date.parse(each.raised_at), true)} ${className(each.class)} ${placeName(each.place)} ${each.title}`, [each.outcome, each.cause].filter(Boolean).join(" · ")])),
+      make("p", { textContent: word("version", { v: status.version, gateway: status.gateway }) }));
+  } catch (error) {
+    if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error; // else the freshness bar says it
+  }
+}
+
+function deviceList(answer) {
+  const rows = answer.devices.map((each) => [`${placeName(each.place)} ${each.title}`, [each.reason, each.since && clockText(Date.parse(each.since), true)].filter(Boolean).join(" · ") || each.bus]);
+  return [
+    table(word("devicesOf", { state: word(chosen) }), rows),
+    answer.next ? make("p", { textContent: word("more", { n: answer.total }) }) : "",
+  ];
+}
+
+const upText = (isUp) => word(isUp === null ? "untried" : isUp ? "up" : "down");
+
+function table(title, rows) {
+  const body = rows.length ? rows : [[word("noLoss"), ""]];
+  return make("table", {}, make("caption", { textContent: title }),
+    make("tbody", {}, ...body.map(([name, value]) => make("tr", {}, make("th", { textContent: name, scope: "row" }), make("td", { textContent: value })))));
+}

@@ -1,0 +1,194 @@
+// Every word of the page, Chinese first. No button says 确认 alone: in fire practice that means "a real fire".
+
+const WORDS = {
+  statement: ["辅助监测,不替代消防系统", "Supplementary monitoring. It does not replace the fire system."],
+  setupTitle: ["首次使用:设置第一个账号", "First start: make the first account"],
+  setupHelp: [
+    "设置码只用一次,写在网关的启动信息和数据目录的 setup-code 文件里。密码至少 8 位。",
+    "The set-up code works once. It is in the gateway's start-up output and in the file setup-code of its data directory. Password: 8 characters or more.",
+  ],
+  loginTitle: ["登录值班画面", "Log in to the duty screen"],
+  setupCode: ["设置码", "Set-up code"],
+  name: ["姓名", "Name"],
+  password: ["密码", "Password"],
+  passwordAgain: ["再输一次密码", "Password again"],
+  notSame: ["两次密码不一样,请重新输入。", "The two passwords differ: enter them again."],
+  tooShort: ["密码至少 8 位。", "The password needs 8 characters or more."],
+  setupGo: ["建立账号并登录", "Make the account and log in"],
+  loginGo: ["登录", "Log in"],
+  logout: ["退出", "Log out"],
+  otherLanguage: ["English", "中文"],
+  noAnswer: ["网关没有回答,请检查网络。", "The gateway does not answer: check the network."],
+
+  screen: ["画面 {n}秒前", "Screen {n} s ago"],
+  connecting: ["画面 连接中", "Screen connecting"],
+  lines: ["现场 {up}/{total}", "Field {up}/{total}"],
+  cloudNone: ["云端 未接", "Cloud not set up"],
+  cloudUp: ["云端 已连", "Cloud connected"],
+  cloudDown: ["云端 已断{since}(本地照常)", "Cloud down{since} (local work goes on)"],
+  cloudUnknown: ["云端 未知", "Cloud unknown"],
+  backlog: [" · 待传 {n}", " · {n} waiting"],
+  staleBar: ["连接中断 {n} 秒 — 新报警可能没有显示,操作已停用", "Connection lost for {n} s. New alarms may be missing; buttons are off."],
+  deadBar: ["画面失效 {n} 秒 — 请看消防主机,或打电话联系值班主管", "Screen not valid for {n} s. Look at the fire panel, or phone the supervisor."],
+  deadText: ["以下是 {at} 的情况", "This is how it was at {at}"],
+  startBar: ["正在连接网关,画面还没有内容", "Connecting to the gateway: nothing to show yet"],
+  staleTitle: ["⚠连接中断", "⚠ Connection lost"],
+  trouble: ["系统有故障:{what} — 请联系维护人员", "System trouble: {what}. Call maintenance."],
+  news: ["中断期间:新报警 {came} 条,已结束 {went} 条", "While disconnected: {came} new, {went} ended"],
+  seen: ["知道了", "Seen"],
+
+  soundOff: ["声音未启用,听不到报警", "Sound is off: alarms cannot be heard"],
+  soundOn: ["点这里启用声音", "Switch the sound on"],
+  soundAsk: ["正在放试音,听到了吗?", "A test tone is playing. Do you hear it?"],
+  soundFail: ["请检查音箱开关和音量,再试一次", "Check the loudspeaker and the volume, then try again"],
+  heard: ["听到了", "I hear it"],
+  notHeard: ["没听到", "I do not"],
+  mute: ["F2 消音", "F2 Silence"],
+  muteHelp: ["停止本画面现在的声音;有新报警会再响", "Stops the present sound of this screen; a new alarm sounds again"],
+
+  alarmList: ["报警列表", "Alarms"],
+  quiet: ["无报警 · 在线 {online}/{total} · 离线 {offline} · 状态未知 {unknown}", "No alarms · online {online}/{total} · offline {offline} · unknown {unknown}"],
+  firstFire: ["首火警", "First fire alarm"],
+  online: ["在线", "Online"],
+  offline: ["离线", "Offline"],
+  unknown: ["状态未知", "Unknown"],
+  choose: ["从左边选一条报警来处置", "Choose an alarm to handle"],
+  handle: ["处置", "Handle"],
+  closePanel: ["收起", "Fold"],
+  drifted: ["列表刚刚移动,请看清后再按", "The list has just moved: look again, then press"],
+
+  isActive: ["仍在报警", "still in alarm"],
+  isReturned: ["已恢复 {at}", "returned {at}"],
+  isLatched: ["保持(待复位)", "latched until reset"],
+  isUnconfirmed: ["重启前的报警,设备尚未再次上报", "From before a restart; its device has not reported since"],
+  hasEnded: ["已结束,见记录", "Ended: see the records"],
+  times: ["第 {n} 次", "{n} times"],
+  new: ["未接警", "Not taken"],
+  taken: ["已接警", "Taken"],
+  verifying: ["核实中", "Verifying"],
+  handling: ["处置中", "In hand"],
+  closed: ["已办结", "Closed"],
+  real: ["核实:真实", "verified real"],
+  falseAlarm: ["核实:误报", "verified false"],
+  plan: ["处置步骤", "Steps"],
+  journal: ["经过", "History"],
+  device: ["设备", "Device"],
+
+  take: ["接警", "Take"],
+  takeTop: ["F3 接警", "F3 Take"],
+  verify: ["核实", "Verify"],
+  verifyFire: ["确认火警", "Real fire"],
+  verifyReal: ["确认真实", "Real"],
+  verifyFalse: ["误报", "False alarm"],
+  arrive: ["到场", "Arrived"],
+  silence: ["本条消音", "Silence this one"],
+  close: ["办结", "Close"],
+  outcome: ["结果(必选)", "Outcome (required)"],
+  pick: ["请选择", "Choose"],
+  cause: ["原因(必填)", "Cause (required)"],
+  needBoth: ["办结要选结果、写原因。", "To close, choose an outcome and state the cause."],
+  reset: ["复位:按住 2 秒", "Reset: hold for 2 s"],
+  holdLonger: ["复位要按住 2 秒再松开。", "Hold the reset button for 2 seconds."],
+  sending: ["正在执行…", "Sending…"],
+  done: ["已执行:{verb}", "Done: {verb}"],
+  retrying: ["没有收到回答,正在核对是否生效…", "No answer: finding out whether it happened…"],
+  unsure: ["没有收到回答,不能确定是否生效:请看报警的状态。", "No answer. It may or may not have happened: look at the alarm."],
+
+  system: ["系统", "System"],
+  loss: ["拒收与丢弃(按原因)", "Refused and lost (by reason)"],
+  noLoss: ["还没有", "None so far"],
+  bus: ["线路", "Lines"],
+  cloud: ["云端", "Clouds"],
+  up: ["通", "up"],
+  down: ["断", "down"],
+  untried: ["未知", "unknown"],
+  backlogLong: ["待传 {n} 条", "{n} waiting"],
+  records: ["最近结束的报警", "Alarms that ended last"],
+  devicesOf: ["设备:{state}", "Devices: {state}"],
+  more: ["还有更多,共 {n} 台", "More: {n} in all"],
+  version: ["版本 {v} · 网关 {gateway}", "Version {v} · gateway {gateway}"],
+  people: ["账号:每人用自己的姓名登录", "Accounts: everybody logs in with an own name"],
+  role: ["岗位", "Role"],
+  duty: ["值班", "Duty"],
+  supervisor: ["主管", "Supervisor"],
+  installer: ["安装维护", "Installer"],
+  addPerson: ["添加账号", "Add account"],
+  personAdded: ["已添加:{name}", "Added: {name}"],
+  keys: ["启用快捷键 F2 F3 Esc", "Keys F2 F3 Esc"],
+};
+
+export const CLASSES = {
+  fire: ["火警", "Fire", "▲"],
+  gas: ["燃气", "Gas", "◆"],
+  sos: ["求助", "Emergency call", "☎"],
+  security: ["治安", "Security", "⬣"],
+  warning: ["预警", "Warning", "▽"],
+  supervisory: ["监管", "Supervisory", "◇"],
+  fault: ["故障", "Fault", "■"],
+  maintenance: ["维护", "Maintenance", "○"],
+};
+
+const KINDS = {
+  raised: ["报警", "alarm"],
+  reraised: ["再次报警", "alarm again"],
+  returned: ["已恢复", "returned"],
+  taken: ["接警", "taken"],
+  verified: ["核实", "verified"],
+  noted: ["备注", "noted"],
+  arrived: ["到场", "arrived"],
+  closed: ["办结", "closed"],
+  reset: ["复位", "reset"],
+  silenced: ["消音", "silenced"],
+  withdrawn: ["撤销", "withdrawn"],
+};
+
+const REASONS = {
+  store: ["数据存不进磁盘,操作不会生效", "data cannot be stored: actions have no effect"],
+  bus: ["现场线路中断,部分设备听不到", "a field line is down: some devices cannot be heard"],
+};
+
+let index = 0;
+let zone = "Asia/Shanghai";
+
+export function speak(language, timezone) {
+  index = language === "en" ? 1 : 0;
+  zone = timezone || zone;
+  document.documentElement.lang = index ? "en" : "zh-CN";
+  for (const each of document.querySelectorAll("[data-word]")) each.textContent = word(each.dataset.word);
+  for (const each of document.querySelectorAll("button.language")) each.textContent = word("otherLanguage");
+}
+
+export const language = () => (index ? "en" : "zh");
+
+export function word(key, fields = {}) {
+  return WORDS[key][index].replace(/\{(\w+)\}/g, (_, name) => String(fields[name] ?? ""));
+}
+
+export const className = (name) => (CLASSES[name] || [name, name])[index];
+export const classIcon = (name) => (CLASSES[name] || ["", "", "•"])[2];
+export const kindName = (kind) => (KINDS[kind] || [kind, kind])[index];
+
+export const reasonName = (reason) => (REASONS[reason] || [reason, reason])[index];
+
+// 3-2-03-0301 as people say it; anything else as it is written.
+export function placeName(place) {
+  const parts = /^(\w+)-(\w+)-(\w+)-(\w+)$/.exec(place);
+  if (!parts) return place;
+  const [, building, unit, floor, room] = parts;
+  const level = floor.replace(/^0+(?=\d)/, "");
+  if (index) return `Building ${building}, unit ${unit}, floor ${level}, ${room}`;
+  const said = level.startsWith("B") ? `地下${level.slice(1)}层` : `${level}层`;
+  return `${building}栋${unit}单元${said}${room}${/^\d+$/.test(room) ? "室" : ""}`;
+}
+
+export function clockText(instant, withDate = false) {
+  const options = { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+  if (withDate) Object.assign(options, { month: "2-digit", day: "2-digit" });
+  return new Intl.DateTimeFormat(index ? "en-GB" : "zh-CN", options).format(instant);
+}
+
+export function spanText(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  const two = (n) => String(n).padStart(2, "0");
+  return s < 3600 ? `${two(Math.floor(s / 60))}:${two(s % 60)}` : `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
+}

@@ -1,0 +1,157 @@
+"""Web: every sentence the API answers with, Chinese first. Pure; which one is said is decided elsewhere.
+
+A refusal says who did what when, and what is left to do (console.md). The codes of refused verbs come from the
+alarm table in `gateway.rules`; one without a sentence here is still told, by its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from typing import Any
+
+LANGUAGES = ("zh", "en")
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "not_signed_in": ("请先登录。", "Log in first."),
+    "wrong_password": ("姓名或密码不对,请重新输入。", "Name or password is wrong: enter them again."),
+    "wrong_code": (
+        "设置码不对。设置码写在网关的启动日志和数据目录里。",
+        "The set-up code is wrong. It is in the gateway's start-up log and data directory.",
+    ),
+    "too_many_tries": ("尝试次数过多,请 {seconds} 秒后再试。", "Too many tries: wait {seconds} s and try again."),
+    "not_set_up": (
+        "还没有账号,请先用设置码建立第一个账号。",
+        "No account yet: create the first one with the set-up code.",
+    ),
+    "already_set_up": ("已经设置过账号,请直接登录。", "Accounts exist already: log in."),
+    "name_taken": ("这个姓名已有账号,请换一个。", "This name has an account already: choose another."),
+    "wrong_role": (
+        "您的账号({role})不能做这项操作,请找值班人员或主管。",
+        "Your role ({role}) may not do this: ask duty staff.",
+    ),
+    "cross_site": (
+        "请求不是从本页面发出的,已拒绝。程序调用须带请求头 X-Shouwang: 1。",
+        "This request did not come from the console and was refused. Programs must send the header X-Shouwang: 1.",
+    ),
+    "not_found": ("没有这一项。", "There is no such thing here."),
+    "no_such_alarm": ("没有这条报警,请刷新画面。", "There is no such alarm: reload the screen."),
+    "method_not_allowed": ("这个地址不支持这种请求方法。", "This address does not take that method."),
+    "invalid": ("请求内容有误,请按 errors 逐项改正。", "The request is wrong: correct each item under errors."),
+    "too_large": ("请求内容太大。", "The request body is too large."),
+    "too_many_consoles": ("打开的画面太多,请关掉不用的。", "Too many consoles are open: close those not needed."),
+    "request_id_reused": (
+        "这个 request_id 已用于另一个操作,请换新的再试。",
+        "This request_id was used for something else: use a new one.",
+    ),
+    "no_answer": (
+        "网关没有及时回答,操作可能生效也可能没有:请看报警的状态,可用同一个 request_id 重试。",
+        "No answer in time; it may or may not have happened: look at the alarm, or repeat the same request_id.",
+    ),
+    "internal": ("网关内部出错,已记入日志。", "The gateway has an internal error; it is in the log."),
+}
+
+# Keys are the codes of `gateway.rules.table`.
+REFUSALS: dict[str, tuple[str, str]] = {
+    "stale_version": (
+        "没有执行:{who} {when} 已{what}。画面已更新,请看清后再操作。",
+        "Not done: {who} {when} {what}. The screen is up to date now: look again before you act.",
+    ),
+    "unknown_alarm": SENTENCES["no_such_alarm"],
+    "already_ended": (
+        "没有执行:这条报警已经结束({who} {when} {what}),请到记录里查看。",
+        "Not done: this alarm has ended ({who} {when} {what}); it is in the records.",
+    ),
+    "expired": ("没有执行:操作到达太晚,请再按一次。", "Not done: it came too late. Press again."),
+    "already_taken": ("没有执行:{taken_by}已经接警。", "Not done: {taken_by} has taken this alarm."),
+    "already_closed": (
+        "没有执行:这条报警已经办结({who} {when} {what})。",
+        "Not done: this alarm is closed already ({who} {when} {what}).",
+    ),
+    "already_silent": ("这条报警的声音已经停了。", "This alarm is silent already."),
+    "not_taken": ("没有执行:还没有人接警,请先按「接警」。", "Not done: nobody has taken this alarm. Take it first."),
+    "not_latched": ("没有执行:这条报警没有保持,不用复位。", "Not done: this alarm is not latched and needs no reset."),
+    "condition_active": (
+        "不能复位:探测器仍在报警,请先到现场排除原因。",
+        "Not reset: the detector is still in alarm. Remove the cause on site first.",
+    ),
+    "no_outcome": (
+        "不能复位:还没有处理结果,请先「办结」(选结果、写原因)。",
+        "Not reset: the outcome is missing. Close the alarm with outcome and cause first.",
+    ),
+    "missing_argument": ("没有执行:请把结果和原因填全。", "Not done: fill in everything that is asked."),
+    "bad_argument": (
+        "没有执行:填写的内容不合要求,请改正。",
+        "Not done: what was filled in is not acceptable. Correct it.",
+    ),
+    "bad_outcome": ("没有执行:请从列表里选处理结果。", "Not done: choose the outcome from the list."),
+}
+
+KINDS: dict[str, tuple[str, str]] = {
+    "raised": ("报警", "raised"),
+    "reraised": ("再次报警", "raised again"),
+    "returned": ("恢复", "returned to normal"),
+    "taken": ("接警", "taken"),
+    "verified": ("核实", "verified"),
+    "noted": ("备注", "noted"),
+    "arrived": ("到场", "arrived"),
+    "closed": ("办结", "closed"),
+    "reset": ("复位", "reset"),
+    "silenced": ("消音", "silenced"),
+    "withdrawn": ("撤销", "withdrawn"),
+}
+
+ROLE_NAMES: dict[str, tuple[str, str]] = {
+    "duty": ("值班", "duty"),
+    "supervisor": ("主管", "supervisor"),
+    "installer": ("安装", "installer"),
+}
+
+
+def language_of(asked: str | None, header: str, default: str) -> str:
+    """``?lang=`` first, then the first known language of Accept-Language, then the site's."""
+    if asked in LANGUAGES:
+        return asked
+    for part in header[:200].lower().split(","):
+        tag = part.strip()[:2]
+        if tag in LANGUAGES:
+            return tag
+    return default
+
+
+def sentence(code: str, language: str, **fields: object) -> str:
+    """The sentence of ``code`` in ``language`` with its fields filled in."""
+    if "role" in fields:
+        fields["role"] = _pick(ROLE_NAMES.get(str(fields["role"])), language) or fields["role"]
+    return _pick(SENTENCES[code], language).format(**fields)
+
+
+def refusal(code: str, detail: Mapping[str, Any], language: str, zone: tzinfo) -> str:
+    """Why a verb was refused, in full sentences, from the reply's code and detail.
+
+    ``detail`` names the last act on the alarm (who, what, when as ISO 8601, taken_by), and under ``codes`` every
+    reason where there are several: all of them are told at once.
+    """
+    when = str(detail.get("when", ""))
+    fields = {
+        "who": detail.get("who", ""),
+        "what": kind_name(str(detail.get("what", "")), language),
+        "when": datetime.fromisoformat(when).astimezone(zone).strftime("%H:%M:%S") if when else "",
+        "taken_by": detail.get("taken_by", ""),
+    }
+    codes = [str(each) for each in detail.get("codes", ())] or [code]
+    return " ".join(_refusal(each, language).format(**fields) for each in codes)
+
+
+def kind_name(kind: str, language: str) -> str:
+    """An alarm event's kind in words."""
+    return _pick(KINDS.get(kind), language) or kind
+
+
+def _refusal(code: str, language: str) -> str:
+    unknown = (f"没有执行({code})。", f"Not done ({code}).")
+    return _pick(REFUSALS.get(code, unknown), language)
+
+
+def _pick(pair: tuple[str, str] | None, language: str) -> str:
+    return "" if pair is None else pair[LANGUAGES.index(language)]
