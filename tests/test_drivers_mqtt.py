@@ -61,8 +61,7 @@ class Field:
         ups.clear()
         tasks = [asyncio.create_task(self.driver.run(self.deliver)), asyncio.create_task(self.device.run())]
         try:
-            await until(lambda: self.device.is_up and self.driver._link.is_up)
-            await self.driver._link.subscribe([("none/here", 1)])  # its SUBACK comes behind the driver's own
+            await until(lambda: self.device.is_up and ups.get(("bus_up", (("bus", "field"),))) == 1)
             yield
         finally:
             for each in tasks:

@@ -167,11 +167,14 @@ class MqttDriver:
         else:
             self._suspects.clear()
         _log.info("broker_up", bus=self._bus_id, is_resumed=is_resumed)
-        self._counters.gauge("bus_up", 1, bus=self._bus_id)
         self._link.subscribe([(each, 1) for each in self._filters]).add_done_callback(self._subscribed)
 
     def _subscribed(self, future: asyncio.Future[None]) -> None:
-        if not future.cancelled() and (error := future.exception()) is not None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        self._counters.gauge("bus_up", float(error is None), bus=self._bus_id)
+        if error is not None:
             _log.error("subscribe_failed", bus=self._bus_id, error=str(error))
             self._counters.count("mqtt_subscribe_failed", bus=self._bus_id)
 
