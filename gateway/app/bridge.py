@@ -1,0 +1,68 @@
+"""The cloud bridge as the gateway's child process: started again when it ends, rung at each commit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+_MOST_UNREAD = 1024  # bytes in the pipe of a bridge that does not read: it will look by itself
+_STOP_S = 5.0
+
+
+class BridgeEnded(Exception):  # noqa: N818 - the supervisor expects it
+    """The bridge's process has ended."""
+
+
+class BridgeProcess:
+    """One child process. It never holds a lock the gateway needs, and the gateway never waits for it."""
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> None:
+        """Run the bridge until it ends, or stop it when cancelled.
+
+        Raises:
+            BridgeEnded: it has ended by itself.
+        """
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "bridge", "--config", str(self._config), "--wake-from-stdin",
+            stdin=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        self._process = process
+        try:
+            code = await process.wait()
+        finally:
+            self._process = None
+            await _stop(process)
+        raise BridgeEnded(f"the bridge ended with code {code}")
+
+    def ring(self) -> None:
+        """There are new rows in the outbox."""
+        pipe = None if self._process is None else self._process.stdin
+        if pipe is not None and not pipe.is_closing() and pipe.transport.get_write_buffer_size() < _MOST_UNREAD:
+            pipe.write(b"\n")
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    if process.stdin is not None:
+        process.stdin.close()  # the bridge takes the end of its input for ours
+    for end in (_nothing, process.terminate, process.kill):
+        with contextlib.suppress(TimeoutError, ProcessLookupError):
+            end()
+            await asyncio.wait_for(asyncio.shield(_ended(process.wait)), _STOP_S / 3)
+            return
+
+
+def _nothing() -> None:
+    pass
+
+
+async def _ended(wait: Callable[[], Awaitable[int]]) -> None:
+    await wait()

@@ -1,0 +1,88 @@
+"""What the web asks of the running gateway, and how it is answered: `gateway.web.ports.GatewayPort`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from datetime import datetime
+from typing import Any, TypeVar
+
+from gateway.clock import Clock
+from gateway.counters import Counters
+from gateway.model import Alarm, AlarmEvent, OperatorRequest, Reply, Site
+from gateway.pipeline import Pipeline
+from gateway.store.journal import JournalReader
+from gateway.store.outbox import bridge_status
+from gateway.web.ports import Health, UplinkHealth
+
+_STATUS_AGE_S = 15.0  # a bridge that has said nothing for this long hangs
+
+T = TypeVar("T")
+
+
+class Port:
+    """Reads of the past go to a thread with its own read-only connection; everything else is in memory."""
+
+    def __init__(self, site: Site, pipeline: Pipeline, counters: Counters, clock: Clock, screens: Executor) -> None:
+        self._site = site
+        self._pipeline = pipeline
+        self._counters = counters
+        self._clock = clock
+        self._reader = JournalReader(site.data_dir)
+        self._screens = screens
+        self._uplinks = {each.id: UplinkHealth(None, 0) for each in site.uplinks}
+
+    async def submit(self, request: OperatorRequest) -> Reply:
+        """Answers after the commit; a request that was answered before gets the same answer again."""
+        known = await self._ask(lambda: self._reader.reply(request.id))
+        return known if known is not None else await self._pipeline.submit(request)
+
+    def health(self) -> Health:
+        """From memory."""
+        gauges = self._counters.gauges
+        buses = {each: gauges.get(("bus_up", (("bus", each),))) for each in self._site.buses}
+        return Health(
+            () if self._pipeline.is_storing else ("store",),
+            {each: None if up is None else up > 0 for each, up in buses.items()},
+            dict(self._uplinks),
+        )
+
+    def site(self) -> Site:
+        """The site as configured now."""
+        return self._site
+
+    async def events(self, alarm_id: str) -> Sequence[AlarmEvent]:
+        """The alarm's journal, oldest first."""
+        return await self._ask(lambda: self._reader.events(alarm_id))
+
+    async def alarm(self, alarm_id: str) -> Alarm | None:
+        """The alarm, open or ended."""
+        return await self._ask(lambda: self._reader.alarm(alarm_id))
+
+    async def records(self, limit: int, before: tuple[datetime, str] | None) -> Sequence[Alarm]:
+        """Ended alarms, newest first."""
+        return await self._ask(lambda: self._reader.ended(limit, before))
+
+    async def watch_uplinks(self, interval_s: float) -> None:
+        """Keep what the bridge says of itself at hand for `health`."""
+        while True:
+            if self._uplinks:
+                said = await self._ask(lambda: bridge_status(self._site.data_dir))
+                self._uplinks = {each: self._uplink(said.get(each)) for each in self._uplinks}
+            await asyncio.sleep(interval_s)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._reader.close()
+
+    def _uplink(self, said: dict[str, Any] | None) -> UplinkHealth:
+        if said is None:
+            return UplinkHealth(None, 0)
+        backlog = sum(int(each["entries"]) for each in said["backlog"].values())
+        since = datetime.fromisoformat(said["since"])
+        age_s = (self._clock.now().utc - datetime.fromisoformat(said["at"])).total_seconds()
+        return UplinkHealth(said["state"] == "up" and age_s < _STATUS_AGE_S, backlog, since)
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._screens, question)

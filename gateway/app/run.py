@@ -1,0 +1,247 @@
+"""`shouwang run`: one gateway from one checked site, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import errno
+import fcntl
+import gc
+import os
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+
+from gateway.app.bridge import BridgeEnded, BridgeProcess
+from gateway.app.port import Port
+from gateway.clock import Clock
+from gateway.counters import Counters
+from gateway.drivers.base import Driver, DriverError
+from gateway.drivers.mqtt import MqttDriver
+from gateway.drivers.table import DRIVERS
+from gateway.effects import Effects, Write
+from gateway.model import Command, Site, Step
+from gateway.notify.channels import Channels
+from gateway.notify.policy import NoticePolicy
+from gateway.pipeline import Pipeline
+from gateway.rules.engine import Engine
+from gateway.store.journal import Journal, Restored
+from gateway.store.users import Users
+from gateway.supervise import keep_running
+from gateway.web.app import create_app
+from gateway.web.auth import new_setup_code
+from gateway.web.live import LiveView
+from gateway.web.server import listen, serve
+
+LOCK_FILE = "gateway.lock"
+SETUP_CODE_FILE = "setup-code"
+_TRIM_EVERY_S = 1.0
+_UPLINKS_EVERY_S = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+class CannotStart(Exception):  # noqa: N818 - a message for whoever starts it
+    """The gateway cannot start; the text (Chinese, English) says what to do."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(f"{zh}\n{en}")
+        self.zh, self.en = zh, en
+
+
+class _Accounts(Users):
+    """Users whose first account uses up the set-up code."""
+
+    async def create(self, name: str, role: str, password_hash: str) -> bool:
+        """See `Users.create`."""
+        is_made = await super().create(name, role, password_hash)
+        if is_made:
+            _setup_code_path(self.directory).unlink(missing_ok=True)
+        return is_made
+
+
+class Gateway:
+    """The parts of one running gateway, wired."""
+
+    def __init__(self, site: Site, config: Path, clock: Clock) -> None:
+        self._site = site
+        self._clock = clock
+        self.counters = Counters()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._screens = ThreadPoolExecutor(1, thread_name_prefix="screens")
+        self._journal = Journal(site.data_dir, [each.id for each in site.uplinks], site.retention_bytes)
+        restored = self._journal.restore()
+        self._engine = Engine(site, counters=self.counters, policy=NoticePolicy(site))
+        self._engine.restore(restored.alarms, restored.occurrences, restored.timers, clock.now())
+        self._engine.restore_said(restored.said)
+        self._drivers = self._build_drivers(restored)
+        self.pipeline = Pipeline(
+            self._engine, self._journal, clock, self.counters,
+            executor=self._writer, act=self._act, publish=self._publish,
+        )  # fmt: skip
+        self._channels = Channels(site, clock)
+        self._effects = Effects(self._writers(), self._channels.send, self.pipeline.inbox.put, clock, self.counters)
+        self._live = LiveView(self.counters)
+        self._live.load(site.devices, self._engine.alarms.values())
+        self._bridge = BridgeProcess(config) if site.uplinks else None
+        self._restored = restored
+
+    async def run(self) -> None:
+        """Run every part until cancelled; a broken invariant in one of them ends them all."""
+        server = _listen(self._site)
+        port = Port(self._site, self.pipeline, self.counters, self._clock, self._screens)
+        users = _Accounts(self._journal.connection, self._writer, self._site.data_dir, self._screens, self._clock)
+        app = create_app(
+            port, self._live, users, self.counters, self._clock,
+            title=self._site.title, language=self._site.language, setup_code=await self._setup_code(users),
+        )  # fmt: skip
+        self._effects.act(self._restored.commands)  # absolute values with deadlines: too late ones end as expired
+        self._effects.tell(self._restored.notices)
+        self._restored = Restored((), {}, (), (), (), (), ())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.pipeline.run(), name="pipeline")
+                tasks.create_task(self.pipeline.trim_forever(_TRIM_EVERY_S), name="trim")
+                tasks.create_task(serve(app, self._live, server), name="web")
+                tasks.create_task(port.watch_uplinks(_UPLINKS_EVERY_S), name="uplinks")
+                for name, driver in self._drivers.items():
+                    tasks.create_task(self._keep_driver(name, driver), name=f"bus {name}")
+                if self._bridge is not None:
+                    tasks.create_task(
+                        keep_running("bridge", self._bridge.run, self.counters, expected=BridgeEnded), name="bridge"
+                    )
+                _log.info("gateway_started", devices=len(self._site.devices), rules=len(self._site.rules))
+                _give_back_memory()
+        finally:
+            await self._effects.close()
+            self._channels.close()
+            self._screens.shutdown()
+            port.close()
+            users.close()
+            self._writer.shutdown()
+            self._journal.close()
+
+    def _act(self, commands: Sequence[Command]) -> None:
+        self._effects.act(commands)
+
+    def _build_drivers(self, restored: Restored) -> dict[str, Driver]:
+        drivers: dict[str, Driver] = {}
+        for bus in self._site.buses.values():
+            devices = [each for each in self._site.devices.values() if each.bus_id == bus.id]
+            driver = DRIVERS[bus.type].build(bus, devices, self._clock, self.counters)
+            if isinstance(driver, MqttDriver):
+                driver.expect_again(restored.digests)
+            drivers[bus.id] = driver
+        return drivers
+
+    def _writers(self) -> dict[str, Write]:
+        return {
+            point.id: self._drivers[device.bus_id].write
+            for device in self._site.devices.values()
+            for point in device.points
+            if point.is_writable
+        }
+
+    async def _keep_driver(self, name: str, driver: Driver) -> None:
+        await keep_running(
+            f"bus {name}", lambda: driver.run(self.pipeline.inbox.deliver), self.counters, expected=DriverError
+        )
+
+    def _publish(self, step: Step) -> None:
+        """After the commit: the other commands, the notices, the screens, the bridge."""
+        self._effects.act([each for each in step.commands if not each.is_safety])
+        self._effects.tell(step.notices)
+        self._live.apply(step)
+        if self._bridge is not None and (step.readings or step.events):
+            self._bridge.ring()
+
+    async def _setup_code(self, users: Users) -> str:
+        """The code that makes the first account: only whoever can read the data directory has it."""
+        path = _setup_code_path(self._site.data_dir)
+        if await users.has_users():
+            path.unlink(missing_ok=True)
+            return ""
+        if path.exists():
+            return path.read_text().strip()
+        code = new_setup_code()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(code + "\n")
+        return code
+
+
+def run_gateway(site: Site, config: Path, clock: Clock) -> None:
+    """Run until SIGINT or SIGTERM.
+
+    Raises:
+        CannotStart: the data directory is in use, the port is taken, the database cannot be opened.
+    """
+    import uvloop  # noqa: PLC0415 - only this command needs it
+
+    with _only_one(site.data_dir):
+        uvloop.run(_until_told(site, config, clock))
+
+
+async def _until_told(site: Site, config: Path, clock: Clock) -> None:
+    gateway = Gateway(site, config, clock)
+    task = asyncio.create_task(gateway.run(), name="gateway")
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    _log.info("gateway_stopped")
+
+
+def _listen(site: Site) -> socket.socket:
+    try:
+        return listen(site.web_host, site.web_port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotStart(
+                f"网页端口 {site.web_port} 已被别的程序占用。改 gateway.yaml 里的 web.port,或停掉那个程序。",
+                f"Port {site.web_port} is taken. Change web.port in gateway.yaml, or stop that program.",
+            ) from None
+        raise CannotStart(
+            f"不能在 {site.web_host}:{site.web_port} 提供网页:{error.strerror}",
+            f"Cannot serve the console on {site.web_host}:{site.web_port}: {error.strerror}",
+        ) from None
+
+
+def _setup_code_path(directory: str) -> Path:
+    return Path(directory) / SETUP_CODE_FILE
+
+
+@contextlib.contextmanager
+def _only_one(directory: str) -> Iterator[None]:
+    """Hold the data directory: two gateways on one would write over each other."""
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True, mode=0o750)
+        descriptor = os.open(Path(directory) / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotStart(
+            f"数据目录 {directory} 不能写:{error.strerror}", f"Cannot write to {directory}: {error.strerror}"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise CannotStart(
+            f"另一个网关正在使用数据目录 {directory}。先停掉它,或换一个 data_dir。",
+            f"Another gateway is using {directory}. Stop it first, or choose another data_dir.",
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def _give_back_memory() -> None:
+    """Reading the configuration took memory that is free again: give it back, and keep the rest out of the GC."""
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
