@@ -6,7 +6,8 @@ Deciding belongs to the core; how a device or channel is reached belongs to driv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -44,12 +45,12 @@ class Effects:
     def act(self, commands: Sequence[Command]) -> None:
         """Carry out commands, each on its own: one that hangs delays no other."""
         for command in commands:
-            self._start(self._carry_out(command), command.id)
+            self._start(self._report_end(command, self._begin(command)))
 
     def tell(self, notices: Sequence[Notice]) -> None:
         """Send notices, each on its own."""
         for notice in notices:
-            self._start(self._say(notice), notice.key)
+            self._start(self._say(notice))
 
     async def close(self) -> None:
         """Stop what is under way; commands without a result are taken up again at the next start."""
@@ -57,23 +58,25 @@ class Effects:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, work: Awaitable[None], name: str) -> None:
-        task = asyncio.ensure_future(work)
-        task.set_name(name) if isinstance(task, asyncio.Task) else None
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(self, command: Command) -> None:
+    def _begin(self, command: Command) -> Awaitable[CommandResult]:
+        """Hand the command to its driver now, before any task switch."""
         now = self._clock.now().utc
         writer = self._writers.get(command.point_id)
         if writer is None:
-            result = CommandResult(command.id, CommandOutcome.REFUSED, now, detail="no driver has this point")
-        elif now >= command.expires_at:
-            result = CommandResult(command.id, CommandOutcome.EXPIRED, now)
-        elif len(self._tasks) > _MOST_UNDER_WAY and not command.is_safety:
-            result = CommandResult(command.id, CommandOutcome.FAILED, now, detail="too much is under way")
-        else:
-            result = await writer(command)
+            return _ended(CommandResult(command.id, CommandOutcome.REFUSED, now, detail="no driver has this point"))
+        if now >= command.expires_at:
+            return _ended(CommandResult(command.id, CommandOutcome.EXPIRED, now))
+        if len(self._tasks) > _MOST_UNDER_WAY and not command.is_safety:
+            return _ended(CommandResult(command.id, CommandOutcome.FAILED, now, detail="too much is under way"))
+        return writer(command)
+
+    async def _report_end(self, command: Command, end: Awaitable[CommandResult]) -> None:
+        result = await end
         self._counters.count("commands", outcome=result.outcome.value)
         if result.outcome is not CommandOutcome.DONE:
             _log.warning("command_not_done", command=command.id, outcome=result.outcome.value, detail=result.detail)
@@ -88,3 +91,7 @@ class Effects:
         if not result.is_accepted:
             _log.warning("notice_not_accepted", notice=notice.key, channel=notice.channel, detail=result.detail)
         self._report(result)
+
+
+async def _ended(result: CommandResult) -> CommandResult:
+    return result

@@ -2,7 +2,8 @@
 
 As shipped, paho reads a message with four system calls and writes each acknowledgement with one. Here it is given a
 socket object that reads and writes through buffers (its ``_create_socket`` is overridden: the one private method we
-touch, pinned by version and held by ``tests/test_mqtt_link.py``), so that one system call serves a burst.
+touch, pinned by version and held by ``tests/test_mqtt_link.py``), so that one system call serves a burst. The packets
+that come by the thousand, PUBLISH and its PUBACK, pass by paho (`mqtt_packets`, ADR 0004); paho sees whole packets.
 
 One `MqttLink.run` is one session with one paho client: nothing is queued across sessions. Topics, payloads and
 what to do after a lost session belong to the caller.
@@ -17,13 +18,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from gateway.mqtt_socket import BufferedSocket
+from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, publish_in
+from gateway.mqtt_socket import BufferedSocket, Paho
 
 _PACKETS_PER_TURN = 128  # then the loop gets its turn: an alarm must not wait behind a burst
 _MAX_UNSENT_BYTES = 4_000_000
+_MAX_PACKET_BYTES = 2_000_000
 
 
 class LinkError(Exception):
@@ -40,6 +43,7 @@ class Message(NamedTuple):
     dup: bool
     mid: int
     session: int
+    is_oversize: bool = False  # larger than the link takes: the payload was thrown away as it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +79,10 @@ class LinkOptions:
     will: tuple[str, bytes] | None = None  # retained, QoS 1
 
 
-class _Paho(Client):
-    """paho with a buffered socket and nothing else changed."""
-
-    buffered: BufferedSocket | None = None
-
-    def _create_socket(self) -> Any:
-        self.buffered = BufferedSocket(super()._create_socket())  # type: ignore[arg-type]
-        return self.buffered
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """A caller that no longer waits for its PUBACK has made up its mind already: not an error of the loop."""
+    if not future.cancelled():
+        future.exception()
 
 
 class MqttLink:
@@ -100,7 +100,7 @@ class MqttLink:
         self._on_message = on_message
         self._on_up = on_up
         self._on_down = on_down
-        self._client: _Paho | None = None
+        self._client: Paho | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Future[None] | None = None
         self._waiting: dict[int, asyncio.Future[None]] = {}  # by message id: PUBACK, SUBACK
@@ -138,9 +138,15 @@ class MqttLink:
         finally:
             self._close(client)
 
-    def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False) -> asyncio.Future[None]:
-        """Send one message; the future resolves at PUBACK (QoS 1) or at once (QoS 0), or fails with `LinkError`."""
+    def publish(
+        self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False, is_urgent: bool = False
+    ) -> asyncio.Future[None]:
+        """Send one message; the future resolves at PUBACK (QoS 1) or at once (QoS 0), or fails with `LinkError`.
+
+        ``is_urgent`` writes it to the socket before anything else happens, instead of with what else is due.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(_retrieve)
         client = self._client
         if client is None or not self._is_up or client.buffered is None:
             future.set_exception(LinkError("not connected"))
@@ -155,7 +161,10 @@ class MqttLink:
             self._waiting[info.mid] = future
         else:
             future.set_result(None)
-        self._flush_soon()
+        if is_urgent:
+            self._flush()
+        else:
+            self._flush_soon()
         return future
 
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> asyncio.Future[None]:
@@ -175,12 +184,14 @@ class MqttLink:
     def ack(self, message: Message) -> None:
         """Send the PUBACK of a message of the running session; an older session's is not sent (it comes again)."""
         if message.qos and message.session == self._session and self._client is not None and self._is_up:
-            self._client.ack(message.mid, message.qos)
+            buffered = self._client.buffered
+            assert buffered is not None
+            buffered.send(puback(message.mid))
             self._flush_soon()
 
-    def _new_client(self) -> _Paho:
+    def _new_client(self) -> Paho:
         options = self._options
-        client = _Paho(
+        client = Paho(
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
             clean_session=options.clean_session,
@@ -198,13 +209,12 @@ class MqttLink:
             client.will_set(options.will[0], options.will[1], qos=1, retain=True)
         client.on_connect = self._connacked
         client.on_disconnect = self._disconnected
-        client.on_message = self._received
         client.on_publish = self._settled
         client.on_subscribe = self._subscribed
         client.on_socket_register_write = lambda *_: None  # makes paho leave writing to us
         return client
 
-    def _connect(self, client: _Paho) -> None:
+    def _connect(self, client: Paho) -> None:
         """Open the socket (blocking; runs in a thread)."""
         options = self._options
         try:
@@ -212,7 +222,7 @@ class MqttLink:
         except (OSError, ValueError) as error:
             raise LinkError(f"{options.host}:{options.port}: {error}") from error
 
-    async def _keep_alive(self, client: _Paho, ended: asyncio.Future[None]) -> None:
+    async def _keep_alive(self, client: Paho, ended: asyncio.Future[None]) -> None:
         while not ended.done():
             await asyncio.wait([ended], timeout=1.0)
             if not ended.done():
@@ -234,18 +244,6 @@ class MqttLink:
     def _disconnected(self, client: Client, _data: object, _flags: object, code: Any, _props: object) -> None:
         if client is self._client:
             self._end(str(code))
-
-    def _received(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""
-        if self._on_message:
-            self._on_message(
-                Message(
-                    topic, bytes(message.payload), message.qos, message.retain, message.dup, message.mid, self._session
-                )
-            )
 
     def _settled(self, _client: Client, _data: object, mid: int, code: Any, _props: object) -> None:
         self._resolve(mid, str(code) if code.is_failure else "")
@@ -275,23 +273,73 @@ class MqttLink:
         if not is_alive:
             self._end("the broker closed the connection")
 
-    def _parse(self, client: _Paho) -> None:
+    def _parse(self, client: Paho) -> None:
         """Let paho take packets from the buffer, a bounded number a turn."""
         assert self._loop is not None
         buffered = client.buffered
         if client is not self._client or buffered is None:
             return
-        for _ in range(_PACKETS_PER_TURN):
-            if not buffered.pending():
-                break
-            if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._end("protocol error")
-                return
-        if buffered.pending():
+        is_more = True
+        try:
+            for _ in range(_PACKETS_PER_TURN):
+                is_more = self._take_packet(client, buffered)
+                if not is_more:
+                    break
+        except MalformedPacketError as error:
+            self._end(str(error))
+            return
+        if is_more and client is self._client:
             self._loop.call_soon(self._parse, client)
         elif buffered.tls_pending():
             self._loop.call_soon(self._readable)
         self._flush_soon()
+
+    def _take_packet(self, client: Paho, buffered: BufferedSocket) -> bool:
+        """Deal with the next packet in the buffer; False where there is none or the session has ended."""
+        frame = frame_at(buffered.data, buffered.at) if buffered.pending() else None
+        if frame is None:
+            return False
+        is_whole = frame.end <= len(buffered.data)
+        if frame.is_publish and (is_whole or frame.end - buffered.at > _MAX_PACKET_BYTES):
+            return self._take_publish(buffered, frame)
+        if not is_whole:
+            if frame.end - buffered.at > _MAX_PACKET_BYTES:
+                raise MalformedPacketError("a packet that is too large and is no PUBLISH")
+            return False
+        buffered.until = frame.end
+        while buffered.at < frame.end:
+            if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client is None:
+                self._end("protocol error")
+                return False
+        return True
+
+    def _take_publish(self, buffered: BufferedSocket, frame: Frame) -> bool:
+        data = buffered.data
+        publish = publish_in(data, frame)
+        if publish is None:
+            return False
+        topic, mid, body = publish
+        head = frame.head
+        is_oversize = frame.end - buffered.at > _MAX_PACKET_BYTES
+        payload = b"" if is_oversize else data[body : frame.end]
+        if is_oversize:
+            buffered.discard_to(frame.end)
+        else:
+            buffered.at = frame.end
+        if self._on_message:
+            self._on_message(
+                Message(
+                    topic,
+                    payload,
+                    head >> 1 & 3,
+                    bool(head & 1),
+                    bool(head & 8),
+                    mid,
+                    self._session,
+                    is_oversize,
+                )
+            )
+        return True
 
     def _flush_soon(self) -> None:
         if not self._is_flushing and self._loop is not None:
@@ -330,7 +378,7 @@ class MqttLink:
         self._loop.remove_writer(descriptor)
         self._has_writer = False
 
-    def _close(self, client: _Paho) -> None:
+    def _close(self, client: Paho) -> None:
         was_up, self._is_up, self._client = self._is_up, False, None
         assert self._loop is not None
         if client.buffered is not None:

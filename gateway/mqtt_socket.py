@@ -1,4 +1,4 @@
-"""A socket that reads and writes in large pieces, for a library that asks for single bytes. No protocol here."""
+"""A socket that reads and writes in large pieces, and paho made to use it. No session and no packets here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from typing import Any
+
+from paho.mqtt.client import Client
 
 _READ_BYTES = 65_536
 
@@ -15,8 +18,10 @@ class BufferedSocket:
 
     def __init__(self, real: socket.socket) -> None:
         self._real = real
-        self._in = b""
-        self._at = 0
+        self.data = b""  # what was read; ``at`` is how far it was taken
+        self.at = 0
+        self.until = 0  # how far `recv` may take: paho reads on where it finds more than one packet
+        self._discard = 0  # bytes to throw away as they come
         self._out = bytearray()
         self.on_close: Callable[[int], None] | None = None  # called with the descriptor while it is still open
 
@@ -34,7 +39,7 @@ class BufferedSocket:
 
     def pending(self) -> int:
         """Bytes that were read and not yet asked for."""
-        return len(self._in) - self._at
+        return len(self.data) - self.at
 
     def close(self) -> None:
         """Write what is left, and close."""
@@ -45,15 +50,18 @@ class BufferedSocket:
         self._real.close()
 
     def recv(self, size: int) -> bytes:
-        """At most ``size`` bytes of what was read; raises BlockingIOError while there are none."""
-        start = self._at
-        end = start + size
-        if end > len(self._in):
-            if start == len(self._in):
-                raise BlockingIOError
-            end = len(self._in)
-        self._at = end
-        return self._in[start:end]
+        """At most ``size`` bytes of what was read, up to ``until``; raises BlockingIOError where there are none."""
+        start = self.at
+        end = min(start + size, self.until)
+        if end <= start:
+            raise BlockingIOError
+        self.at = end
+        return self.data[start:end]
+
+    def discard_to(self, end: int) -> None:
+        """Throw away everything up to ``end``, also what has not come yet: it is never kept."""
+        self._discard = max(0, end - len(self.data))
+        self.at = min(end, len(self.data))
 
     def fill(self) -> bool:
         """Read what the real socket holds; False at the end of the stream."""
@@ -61,9 +69,14 @@ class BufferedSocket:
             data = self._real.recv(_READ_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return True
-        self._in = self._in[self._at :] + data
-        self._at = 0
-        return bool(data)
+        is_alive = bool(data)
+        if self._discard:
+            gone = min(self._discard, len(data))
+            self._discard -= gone
+            data = data[gone:]
+        self.data = self.data[self.at :] + data
+        self.at = 0
+        return is_alive
 
     def tls_pending(self) -> bool:
         """Decrypted bytes wait that the selector cannot see."""
@@ -88,3 +101,15 @@ class BufferedSocket:
     def unsent(self) -> int:
         """Bytes that wait for the real socket."""
         return len(self._out)
+
+
+class Paho(Client):
+    """paho with a buffered socket and nothing else changed."""
+
+    buffered: BufferedSocket | None = None
+
+    def _create_socket(self) -> Any:
+        real: Any = super()._create_socket()
+        real.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a command must not wait for another's ACK
+        self.buffered = BufferedSocket(real)
+        return self.buffered

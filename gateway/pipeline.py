@@ -42,7 +42,11 @@ _PENDING_INPUTS = 50_000  # stepped but not on the disk: then stepping waits
 _LAST_COMMIT_S = 5.0
 _RETRY_S = (0.1, 0.3, 1.0, 2.0)  # pauses after a failed commit; the last repeats
 
+_LONGEST_TIMER_S = 3600.0
+
 _log = structlog.get_logger(__name__)
+
+Group = list[tuple[Step, list[Arrival]]]
 
 
 class Core(Protocol):
@@ -72,17 +76,18 @@ class Writer(Protocol):
 class Inbox:
     """Two lanes. Requests and results are never dropped; readings are merged by point when their lane is full."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, arrived: Callable[[], None]) -> None:
+        """``arrived`` is called for everything that enters, and must be cheap."""
         self._counters = counters
+        self._arrived = arrived
         self._control: deque[Input] = deque()
         self._readings: deque[Arrival] = deque()
         self._merged: dict[str, Reading | DeviceStatus] = {}
-        self.arrived = asyncio.Event()
 
     def put(self, item: Input) -> None:
         """Add a request, a result or a tick. Their number is bounded by those who make them."""
         self._control.append(item)
-        self.arrived.set()
+        self._arrived()
 
     def deliver(self, arrival: Arrival) -> None:
         """Add what a driver read. Never blocks.
@@ -94,7 +99,7 @@ class Inbox:
             self._readings.append(arrival)
         else:
             self._merge(arrival)
-        self.arrived.set()
+        self._arrived()
 
     def drain(self, limit: int) -> tuple[list[Input], list[Arrival]]:
         """At most ``limit`` requests and results, and arrivals of at most ``limit`` together (but at least one)."""
@@ -109,8 +114,6 @@ class Inbox:
         if not readings and self._merged:
             arrivals.append(Arrival(tuple(self._merged.values())))
             self._merged = {}
-        if not (self._control or readings):
-            self.arrived.clear()
         return control, arrivals
 
     def __len__(self) -> int:
@@ -128,7 +131,7 @@ class Inbox:
 
 
 class Pipeline:
-    """The single-writer loop."""
+    """The single-writer loop: callbacks of the event loop, so that an alarm costs no task switch."""
 
     def __init__(
         self,
@@ -146,22 +149,25 @@ class Pipeline:
         ``executor`` is the writer's one thread; ``act`` carries out safety commands at the decision; ``publish`` gets
         every step after its commit.
         """
-        self.inbox = Inbox(counters)
+        self.inbox = Inbox(counters, self._wake)
         self._core = core
         self._writer = writer
         self._clock = clock
         self._counters = counters
+        self._executor = executor
         self._act = act
         self._publish = publish
-        self._pending: list[tuple[Step, list[Arrival]]] = []
+        self._pending: list[tuple[Step, list[Arrival]]] = []  # stepped, not yet being committed
         self._pending_inputs = 0
         self._committing_inputs = 0
         self._requests: dict[str, tuple[OperatorRequest, asyncio.Future[Reply]]] = {}
-        self._executor = executor
-        self._stepped = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # None until `run`: inputs wait in the inbox
+        self._failed: asyncio.Future[None] | None = None
+        self._idle = asyncio.Event()  # nothing is being committed
+        self._idle.set()
+        self._is_turn_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = float("inf")
         self.is_storing = True  # False while the disk refuses
 
     async def submit(self, request: OperatorRequest) -> Reply:
@@ -176,73 +182,93 @@ class Pipeline:
 
     async def run(self) -> None:
         """Step and commit until cancelled; what was stepped by then is still committed."""
-        committer = asyncio.create_task(self._commit_forever(), name="committer")
-        stepper = asyncio.create_task(self._step_forever(), name="stepper")
+        self._loop = asyncio.get_running_loop()
+        self._failed = self._loop.create_future()
+        self._set_timer()
+        self._wake()
         try:
-            done, _ = await asyncio.wait([committer, stepper], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()  # a broken invariant crashes
+            await self._failed  # a broken invariant crashes
         finally:
-            stepper.cancel()
-            self._is_stopping = True
-            self._stepped.set()
-            await asyncio.wait([committer], timeout=_LAST_COMMIT_S)
-            committer.cancel()
-            await asyncio.gather(stepper, committer, return_exceptions=True)
+            self._loop = None  # no further step
+            if self._timer is not None:
+                self._timer.cancel()
+            await self._finish()
 
-    async def _step_forever(self) -> None:
-        while True:
-            await self._wait()
-            if not self._room.is_set():
-                await self._room.wait()
-            control, arrivals = self.inbox.drain(_BATCH_INPUTS)
-            self._step(control, arrivals)
-            await asyncio.sleep(0)  # the sockets get their turn between batches
-
-    async def _wait(self) -> None:
-        """Until there is an input or a timer is due."""
-        wake_s = self._core.next_wake()
-        if self.inbox.arrived.is_set():
-            return
-        if wake_s is None:
-            await self.inbox.arrived.wait()
-            return
+    async def _finish(self) -> None:
+        """The last commit, if the disk takes it in time."""
         try:
-            async with asyncio.timeout(max(0.0, wake_s - self._clock.now().mono_s)):
-                await self.inbox.arrived.wait()
+            async with asyncio.timeout(_LAST_COMMIT_S):
+                await self._idle.wait()
+                if self._pending:
+                    self._commit_next()
+                    await self._idle.wait()
         except TimeoutError:
-            self.inbox.put(Tick())
+            _log.error("last_commit_missed", note="the devices' messages were not acknowledged: they come again")
+
+    def _wake(self) -> None:
+        if not self._is_turn_due and self._loop is not None:
+            self._is_turn_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Step one batch, then let the sockets have their turn."""
+        self._is_turn_due = False
+        if self._loop is None or self._pending_inputs + self._committing_inputs >= _PENDING_INPUTS:
+            return  # the end of a commit wakes us
+        try:
+            self._step(*self.inbox.drain(_BATCH_INPUTS))
+        except Exception as error:  # noqa: BLE001 - handed to whoever awaits `run`
+            self._fail(error)
+            return
+        if len(self.inbox):
+            self._wake()
 
     def _step(self, control: list[Input], arrivals: list[Arrival]) -> None:
         inputs: list[Input] = control
         for arrival in arrivals:
             inputs += arrival.inputs
-        now = self._clock.now()
-        step = self._core.step(inputs, now)
+        step = self._core.step(inputs, self._clock.now())
         safety = [each for each in step.commands if each.is_safety]
         if safety:
             self._act(safety)
         step.results += [each for each in control if isinstance(each, CommandResult | NoticeResult)]
         self._pending.append((step, arrivals))
         self._pending_inputs += len(inputs)
-        if self._pending_inputs + self._committing_inputs >= _PENDING_INPUTS:
-            self._room.clear()
-        self._stepped.set()
+        self._set_timer()
+        if self._idle.is_set():
+            self._commit_next()
 
-    async def _commit_forever(self) -> None:
-        while not self._is_stopping or self._pending:
-            await self._stepped.wait()
-            self._stepped.clear()
-            group, self._pending = self._pending, []
-            self._committing_inputs, self._pending_inputs = self._pending_inputs, 0
-            batch = self._batch(group)
-            if batch is not None:
-                await self._commit(batch)
+    def _set_timer(self) -> None:
+        """Be woken when the core's next timer is due."""
+        wake_s = self._core.next_wake()
+        wake_s = float("inf") if wake_s is None else wake_s
+        if wake_s == self._timer_s or self._loop is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_s = wake_s
+        if wake_s < float("inf"):
+            delay_s = max(0.0, wake_s - self._clock.now().mono_s)
+            self._timer = self._loop.call_later(min(delay_s, _LONGEST_TIMER_S), self._ring)
+
+    def _ring(self) -> None:
+        self._timer, self._timer_s = None, float("inf")
+        self.inbox.put(Tick())
+
+    def _commit_next(self) -> None:
+        """Hand everything that was stepped to the writer's thread, as one transaction."""
+        group, self._pending = self._pending, []
+        self._committing_inputs, self._pending_inputs = self._pending_inputs, 0
+        batch = self._batch(group)
+        if batch is None:
             self._committing_inputs = 0
-            self._room.set()
-            self._committed(group)
+            self._settle(group)
+        else:
+            self._idle.clear()
+            self._commit(batch, group, attempt=0)
 
-    def _batch(self, group: list[tuple[Step, list[Arrival]]]) -> Batch | None:
+    def _batch(self, group: Group) -> Batch | None:
         """What to write; None where nothing happened that is worth a commit."""
         batch = Batch()
         for step, arrivals in group:
@@ -256,28 +282,39 @@ class Pipeline:
         )
         return None if is_empty else batch
 
-    async def _commit(self, batch: Batch) -> None:
-        """Try until it is on the disk: nothing is acknowledged before."""
+    def _commit(self, batch: Batch, group: Group, attempt: int) -> None:
         loop = asyncio.get_running_loop()
-        attempt = 0
-        while True:
-            try:
-                await loop.run_in_executor(self._executor, self._writer.commit, batch)
-            except Exception as error:  # noqa: BLE001 - whatever the disk says, the alarm must not be lost
-                self._counters.count("commit_failures")
-                if self.is_storing:
-                    _log.error("store_failed", error=str(error), fix="free disk space or replace the disk")
-                self.is_storing = False
-                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
-                attempt += 1
-            else:
-                if not self.is_storing:
-                    _log.info("store_recovered")
-                self.is_storing = True
-                self._counters.count("commits")
-                return
+        work = self._executor.submit(self._writer.commit, batch)
+        work.add_done_callback(
+            lambda done: loop.call_soon_threadsafe(self._committed, batch, group, attempt, done.exception())
+        )
 
-    def _committed(self, group: list[tuple[Step, list[Arrival]]]) -> None:
+    def _committed(self, batch: Batch, group: Group, attempt: int, error: BaseException | None) -> None:
+        """Go on after a commit; after a refusal try again until it is on the disk: nothing is acknowledged before."""
+        if error is not None:
+            self._counters.count("commit_failures")
+            if self.is_storing:
+                _log.error("store_failed", error=str(error), fix="free disk space or replace the disk")
+            self.is_storing = False
+            pause_s = _RETRY_S[min(attempt, len(_RETRY_S) - 1)]
+            asyncio.get_running_loop().call_later(pause_s, self._commit, batch, group, attempt + 1)
+            return
+        if not self.is_storing:
+            _log.info("store_recovered")
+        self.is_storing = True
+        self._counters.counts["commits", ()] += 1
+        self._committing_inputs = 0
+        self._idle.set()
+        if self._pending and self._loop is not None:
+            self._commit_next()
+        try:
+            self._settle(group)
+        except Exception as broken:  # noqa: BLE001 - handed to whoever awaits `run`
+            self._fail(broken)
+        self._wake()
+
+    def _settle(self, group: Group) -> None:
+        """What waited for the disk: receipts, replies, and everything that others see."""
         for step, arrivals in group:
             for arrival in arrivals:
                 if arrival.receipt is not None:
@@ -287,6 +324,10 @@ class Pipeline:
                 if not future.done():
                     future.set_result(reply)
             self._publish(step)
+
+    def _fail(self, error: Exception) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
 
     async def trim_forever(self, interval_s: float) -> None:
         """Housekeeping in the writer's thread, a bounded piece at a time."""

@@ -241,7 +241,7 @@ async def test_a_setting_is_done_when_the_device_reports_it(field: Field) -> Non
     """The siren is commanded on its own topic, and done only when it says that it sounds."""
     async with field.running():
         await field.device.subscribe([("siren/+/set", 1)])
-        writing = asyncio.create_task(field.driver.write(command()))
+        writing = asyncio.ensure_future(field.driver.write(command()))
         await until(lambda: len(field.heard) == 1)
         assert (field.heard[0].topic, field.heard[0].payload) == ("siren/SR3-2-03-0301/set", b'{"on":true}')
         await field.publish("siren/SR3-2-03-0301/up", {"on": False})

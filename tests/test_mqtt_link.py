@@ -77,6 +77,33 @@ async def test_a_large_payload_arrives(broker: Broker) -> None:
     assert gateway.messages[0].payload == body
 
 
+async def test_messages_between_acknowledgements_arrive(broker: Broker) -> None:
+    """A session that publishes while it receives loses nothing: PUBACKs and PUBLISHes come mixed in one stream."""
+    async with session(options(broker.port)) as gateway:
+        await gateway.link.subscribe([("t/#", 1)])
+        for _ in range(20):
+            await asyncio.gather(*(gateway.link.publish("t/a", b"%d" % n) for n in range(100)))
+        await until(lambda: len(gateway.messages) >= 2000, 10)
+    assert [each.payload for each in gateway.messages] == [b"%d" % n for n in range(100)] * 20
+
+
+async def test_a_giant_is_thrown_away_as_it_comes(mosquitto: MosquittoBroker) -> None:
+    """Messages of 4 MB are announced without their payload, can be acknowledged, and the next one arrives."""
+    async with session(options(mosquitto.port)) as gateway, session(options(mosquitto.port, "device")) as device:
+        await gateway.link.subscribe([("t/#", 1)])
+        for _ in range(5):
+            device.link.publish("t/giant", b"x" * 4_000_000)
+        await device.link.publish("t/a", b"next")
+        await until(lambda: len(gateway.messages) == 6)
+        buffered = gateway.link._client.buffered if gateway.link._client else None
+        assert buffered is not None
+        assert len(buffered.data) < 200_000
+    assert [(each.topic, each.payload, each.is_oversize) for each in gateway.messages] == [
+        *[("t/giant", b"", True)] * 5,
+        ("t/a", b"next", False),
+    ]
+
+
 async def test_unacknowledged_messages_come_again(broker: Broker) -> None:
     """What was not acknowledged before the session ended is delivered to the next one; mosquitto marks it so."""
     opts = options(broker.port, clean=False)

@@ -213,7 +213,7 @@ def test_a_full_lane_keeps_the_newest_of_each_point_and_every_receipt() -> None:
     """When readings come faster than they can be judged, the newest of a point survives, counted; a message that
     must be acknowledged is never merged."""
     counters = Counters()
-    inbox = Inbox(counters)
+    inbox = Inbox(counters, lambda: None)
     for _ in range(20_000):
         inbox.deliver(arrival(0.0))
     inbox.deliver(arrival(1.0))

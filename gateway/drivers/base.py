@@ -6,7 +6,7 @@ Nothing protocol-specific belongs here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,8 +39,11 @@ class Driver(Protocol):
         """
         ...
 
-    async def write(self, command: Command) -> CommandResult:
-        """Set one point and read it back before ``command.expires_at``; never raises, never acts late."""
+    def write(self, command: Command) -> Awaitable[CommandResult]:
+        """Set one point and read it back before ``command.expires_at``; never raises, never acts late.
+
+        A driver may send before it returns: what is awaited is the end, with the readback.
+        """
         ...
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-import orjson
 import structlog
+from orjson import dumps
 
 from gateway.clock import Clock
 from gateway.counters import Counters
@@ -54,6 +54,7 @@ _REPEAT_WINDOW_S = 10.0  # after a session is taken up again, messages may be re
 _REMEMBERED = 4096  # digests of the running process: more than a broker keeps in flight
 _SWEEP_S = 5.0
 _SEND_AGAIN = 3  # times within a command's deadline
+_LAST_SEND_S = 0.02  # before the deadline: nothing is sent that would arrive after it
 
 _log = structlog.get_logger(__name__)
 
@@ -100,45 +101,62 @@ class MqttDriver:
         finally:
             sweeper.cancel()
 
-    async def write(self, command: Command) -> CommandResult:
-        """See `Driver.write`. The readback is the device's own report of the point."""
+    def write(self, command: Command) -> Awaitable[CommandResult]:
+        """See `Driver.write`. The message leaves now; the readback is the device's own report of the point."""
         device, point = self._points[command.point_id]
         settings = point.params.set
-        if settings is None:
-            return self._result(command, CommandOutcome.REFUSED, detail="the profile gives this point no `set`")
-        serial = device.params.device.serial
-        topic = settings.topic.replace("{serial}", serial)
-        body = fill(settings.payload, value=_word(point, command.value), serial=serial)
-        payload = body.encode() if isinstance(body, str) else orjson.dumps(body)
-        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
-        waiting = self._awaited.setdefault(command.point_id, [])
-        entry = (command.value, future)
-        waiting.append(entry)
-        try:
-            return await self._send(command, topic, payload, future)
-        finally:
-            waiting.remove(entry)
-            if not waiting:
-                self._awaited.pop(command.point_id, None)
-
-    async def _send(self, command: Command, topic: str, payload: bytes, future: asyncio.Future[Value]) -> CommandResult:
-        """Publish until the device reports the value, a few times within the deadline."""
         total_s = (command.expires_at - self._clock.now().utc).total_seconds()
-        outcome, detail = CommandOutcome.EXPIRED, ""
-        for _ in range(_SEND_AGAIN):
-            left_s = (command.expires_at - self._clock.now().utc).total_seconds()
-            if left_s <= 0:
-                break
-            try:
-                async with asyncio.timeout(min(left_s, total_s / _SEND_AGAIN)):
-                    await self._link.publish(topic, payload, 1)
-                    outcome, detail = CommandOutcome.UNCONFIRMED, "the device has not reported the value"
-                    return self._result(command, CommandOutcome.DONE, readback=await asyncio.shield(future))
-            except TimeoutError:
-                continue
-            except LinkError as error:
-                outcome, detail = CommandOutcome.FAILED, str(error)
-                await asyncio.sleep(min(left_s, total_s / _SEND_AGAIN, 1.0))
+        if settings is None:
+            return self._ended(command, CommandOutcome.REFUSED, "the profile gives this point no `set`")
+        if total_s <= 0:
+            return self._ended(command, CommandOutcome.EXPIRED)
+        serial = device.params.device.serial
+        body = fill(settings.payload, value=_word(point, command.value), serial=serial)
+        message = settings.topic.replace("{serial}", serial), body.encode() if isinstance(body, str) else dumps(body)
+        reported: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        entry = (command.value, reported)
+        self._awaited.setdefault(command.point_id, []).append(entry)
+        sent = self._link.publish(*message, is_urgent=command.is_safety)
+        return self._until_reported(command, message, total_s, sent, entry)
+
+    async def _until_reported(
+        self,
+        command: Command,
+        message: tuple[str, bytes],
+        total_s: float,
+        sent: asyncio.Future[None],
+        entry: tuple[Value, asyncio.Future[Value]],
+    ) -> CommandResult:
+        """Wait for the device's report; send the absolute value again, a few times within the deadline."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + total_s
+        pause_s = total_s / _SEND_AGAIN
+        outcome, detail = CommandOutcome.UNCONFIRMED, "the device has not reported the value"
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout_at(min(loop.time() + pause_s, deadline_s)):
+                        await sent
+                        outcome, detail = CommandOutcome.UNCONFIRMED, "the device has not reported the value"
+                        return self._result(command, CommandOutcome.DONE, readback=await asyncio.shield(entry[1]))
+                except TimeoutError:
+                    pass
+                except LinkError as error:
+                    outcome, detail = CommandOutcome.FAILED, str(error)
+                    await asyncio.sleep(max(0.0, min(pause_s, 1.0, deadline_s - loop.time())))
+                if loop.time() >= deadline_s - _LAST_SEND_S:
+                    return self._result(command, outcome, detail=detail)
+                sent = self._link.publish(*message, is_urgent=command.is_safety)
+        finally:
+            self._forget(command.point_id, entry)
+
+    def _forget(self, point_id: str, entry: tuple[Value, asyncio.Future[Value]]) -> None:
+        waiting = self._awaited[point_id]
+        waiting.remove(entry)
+        if not waiting:
+            del self._awaited[point_id]
+
+    async def _ended(self, command: Command, outcome: CommandOutcome, detail: str = "") -> CommandResult:
         return self._result(command, outcome, detail=detail)
 
     def _result(
@@ -207,7 +225,7 @@ class MqttDriver:
 
     def _inputs(self, message: Message, now: Now) -> tuple[Reading | DeviceStatus, ...]:
         """What the message says, and which devices it shows to be there."""
-        if len(message.payload) > _MAX_PAYLOAD_BYTES:
+        if message.is_oversize or len(message.payload) > _MAX_PAYLOAD_BYTES:
             self._refuse("oversize")
             return ()
         decoded = self._routes.decode(

@@ -46,8 +46,12 @@ class Linkage:
                     self._by_kind[device.kind, base_name(point.name)].append((device, point))
 
     def check(self, rule: Rule, sources: Iterable[str]) -> None:
-        """Raise ValueError where an action of ``rule`` (on devices ``sources``) could open a gas valve."""
+        """Raise ValueError where an action of ``rule`` (on devices ``sources``) could open a gas valve.
+
+        Also makes the indexes of its scopes now, so that the first fire does not wait for them.
+        """
         for action in rule.actions:
+            self._in_scope(action.kind, base_name(action.point), action.scope)
             kinds = {action.kind} if action.kind else {self._devices[each].kind for each in sources}
             if any(may_open_gas_valve(kind, action.point, action.value) for kind in kinds):
                 msg = (

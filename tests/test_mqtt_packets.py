@@ -1,0 +1,92 @@
+"""PUBLISH as bytes: what paho would send is read back, in any pieces, and nothing else crashes or is taken for one."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, publish_in
+
+
+def packet(topic: bytes, payload: bytes, qos: int, mid: int, flags: int = 0) -> bytes:
+    """A PUBLISH by the words of MQTT 3.1.1, 3.3."""
+    body = struct.pack("!H", len(topic)) + topic + (struct.pack("!H", mid) if qos else b"") + payload
+    length = b""
+    rest = len(body)
+    while True:
+        rest, digit = divmod(rest, 128)
+        length += bytes([digit | 0x80 if rest else digit])
+        if not rest:
+            return bytes([0x30 | qos << 1 | flags]) + length + body
+
+
+TOPICS = st.text(max_size=40).map(str.encode)
+PAYLOADS = st.one_of(st.binary(max_size=300), st.integers(0, 20_000).map(lambda n: b"x" * n))
+
+
+@given(TOPICS, PAYLOADS, st.integers(0, 1), st.integers(1, 65535), st.binary(max_size=9))
+def test_a_publish_is_read_back(topic: bytes, payload: bytes, qos: int, mid: int, before: bytes) -> None:
+    """Topic, payload and packet identifier come out as they went in, wherever in the buffer the packet stands."""
+    data = before + packet(topic, payload, qos, mid) + b"more"
+    frame = frame_at(data, len(before))
+    assert frame is not None
+    assert frame.is_publish
+    found = publish_in(data, frame)
+    assert found is not None
+    assert (found.topic, found.mid) == (topic.decode(), mid if qos else 0)
+    assert data[found.body : frame.end] == payload
+
+
+@given(TOPICS, st.binary(max_size=300), st.integers(0, 1), st.integers(0, 400))
+def test_a_part_of_a_packet_is_not_a_packet(topic: bytes, payload: bytes, qos: int, keep: int) -> None:
+    """Whatever is cut off, the answer is `not yet`, never something else."""
+    whole = packet(topic, payload, qos, 7)
+    part = whole[: min(keep, len(whole) - 1)]
+    frame = frame_at(part, 0) if part else None
+    assert frame is None or frame.end > len(part)
+    if frame is not None:
+        found = publish_in(part, frame)
+        assert found is None or found.topic == topic.decode()
+
+
+@given(st.binary(max_size=60))
+def test_noise_is_refused_or_waited_for(data: bytes) -> None:
+    """Random bytes give a packet within bounds, `not yet`, or a clear refusal."""
+    if not data:
+        return
+    try:
+        frame = frame_at(data, 0)
+        if frame is not None and frame.is_publish:
+            found = publish_in(data, frame)
+            assert found is None or found.body <= frame.end
+    except MalformedPacketError:
+        pass
+
+
+def test_a_topic_that_is_not_utf8_is_empty() -> None:
+    """A stranger's bytes do not end the session."""
+    data = packet(b"\xff\xfe", b"x", 1, 7)
+    found = publish_in(data, frame_at(data, 0) or Frame(0, 0, 0))
+    assert found is not None
+    assert found.topic == ""
+
+
+def test_qos_2_is_left_to_paho() -> None:
+    """Only what we acknowledge ourselves passes by the library."""
+    frame = frame_at(packet(b"t", b"x", 2, 7), 0)
+    assert frame is not None
+    assert not frame.is_publish
+
+
+def test_a_length_of_five_bytes_is_refused() -> None:
+    """Such a stream would be waited for without end."""
+    with pytest.raises(MalformedPacketError):
+        frame_at(b"\x32\xff\xff\xff\xff\x01", 0)
+
+
+def test_puback() -> None:
+    """MQTT 3.1.1, 3.4."""
+    assert puback(0x1234) == b"\x40\x02\x12\x34"
