@@ -1,0 +1,135 @@
+"""Outbox bodies to the project's own versioned messages (JSON Schema in ``docs/schema``). Pure.
+
+Topics, with the prefix ``shouwang``:
+
+- ``shouwang/<gateway>/alarm``: one event a message, id = event id
+- ``shouwang/<gateway>/telemetry``: readings of one outbox row, in chunks, id = ``<gateway>/<seq>/<chunk>``
+- ``shouwang/<gateway>/state``: retained, ``online`` while a session is open, else ``offline`` (the will)
+
+Ids come from the outbox and are equal at every repeat: a platform drops what it has seen.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from gateway.model import Lane, OutboxEntry
+
+VERSION = 1
+_MAX_BODY_BYTES = 16_000_000  # decompressed: a damaged row must not fill the memory
+_TELEMETRY_START = b'{"r":['
+_ALARM_START = b'{"id":'
+_UNSAFE_IN_TOPIC = frozenset("+#/\0")
+
+
+class EncodeError(Exception):
+    """The row's body can't be read: it will never be accepted and must be put aside."""
+
+
+class Publication(NamedTuple):
+    """One message of a topic."""
+
+    topic: str
+    payload: bytes
+
+
+def telemetry_json(body: bytes) -> bytes:
+    """The JSON text of a telemetry row.
+
+    Raises:
+        EncodeError: damaged, or larger than any row the gateway writes.
+    """
+    stream = zlib.decompressobj()
+    try:
+        raw = stream.decompress(body, _MAX_BODY_BYTES)
+    except zlib.error as error:
+        raise EncodeError(f"the row is damaged: {error}") from error
+    if not stream.eof:
+        raise EncodeError("the row is cut short or larger than 16 MB")
+    if not raw.startswith(_TELEMETRY_START):
+        raise EncodeError("the row is not telemetry")
+    return raw
+
+
+def readings(body: bytes) -> list[list[Any]]:
+    """``[[point_id, value, at_ms, received_at_ms, quality], ...]`` of a telemetry row.
+
+    Raises:
+        EncodeError: damaged.
+    """
+    rows: list[list[Any]] = _load(telemetry_json(body))["r"]
+    return rows
+
+
+def alarm(body: bytes) -> dict[str, Any]:
+    """``{"id", "event", "alarm"}`` of an alarm row.
+
+    Raises:
+        EncodeError: damaged.
+    """
+    if not body.startswith(_ALARM_START):
+        raise EncodeError("the row is not an alarm event")
+    return _load(body)
+
+
+def _load(text: bytes) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise EncodeError(f"the row is damaged: {error}") from error
+    return loaded
+
+
+class Encoder:
+    """Makes the messages of one gateway."""
+
+    def __init__(self, gateway_id: str, prefix: str, max_bytes: int) -> None:
+        """``max_bytes`` bounds a telemetry message, as long as one reading fits into it."""
+        if not gateway_id or _UNSAFE_IN_TOPIC & set(gateway_id):
+            raise ValueError(f"the gateway's id {gateway_id!r} goes into topics: leave out + # /")
+        self._id = gateway_id
+        self._quoted_id = orjson.dumps(gateway_id)
+        self._max_bytes = max_bytes
+        self.state_topic = f"{prefix}/{gateway_id}/state"
+        self._topics = {each: f"{prefix}/{gateway_id}/{each.value}" for each in Lane}
+
+    def state(self, *, is_online: bool) -> bytes:
+        """The retained word about the session."""
+        return orjson.dumps({"v": VERSION, "gateway": self._id, "state": "online" if is_online else "offline"})
+
+    def messages(self, entry: OutboxEntry) -> list[Publication]:
+        """The messages of one row, in order.
+
+        Raises:
+            EncodeError: the row can't be read.
+        """
+        topic = self._topics[entry.lane]
+        if entry.lane is Lane.ALARM:
+            alarm(entry.body)
+            head = b'{"v":%d,"gateway":%b,' % (VERSION, self._quoted_id)
+            return [Publication(topic, head + entry.body[1:])]
+        raw = telemetry_json(entry.body)
+        if len(raw) + 100 + len(self._id) <= self._max_bytes:  # the usual case: nothing is parsed
+            return [Publication(topic, self._head(entry.seq, 0) + raw[1:])]
+        return [Publication(topic, payload) for payload in self._chunks(entry.seq, raw)]
+
+    def _head(self, seq: int, chunk: int) -> bytes:
+        return b'{"v":%d,"id":%b,' % (VERSION, orjson.dumps(f"{self._id}/{seq}/{chunk}"))
+
+    def _chunks(self, seq: int, raw: bytes) -> Iterator[bytes]:
+        chunk = 0
+        texts: list[bytes] = []
+        room = self._max_bytes - 100 - len(self._id)
+        size = 0
+        for row in _load(raw)["r"]:
+            text = orjson.dumps(row)
+            if texts and size + len(text) + 1 > room:
+                yield self._head(seq, chunk) + b'"r":[' + b",".join(texts) + b"]}"
+                chunk, texts, size = chunk + 1, [], 0
+            texts.append(text)
+            size += len(text) + 1
+        yield self._head(seq, chunk) + b'"r":[' + b",".join(texts) + b"]}"

@@ -1,0 +1,219 @@
+"""InfluxDB 2 and 3, and VictoriaMetrics, through influxdb-client's v2 write API: synchronous, from the outbox.
+
+The client's own batching and retries are in memory only and lose what they hold: they are not used. Only a 2xx
+settles. A refused batch (400, 413, 422) is split until the bad line is found, and only its row is put aside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from cloud_bridge import encode
+from cloud_bridge.influx_lines import Lines, alarm_event, name
+from cloud_bridge.influx_split import Line, Refused, write_all
+from cloud_bridge.series import describe
+from cloud_bridge.settings import Seconds, Tls, UplinkModel, is_loopback, wrong
+from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
+from gateway.model import Delivery, Lane, OutboxEntry
+from gateway.secret import SecretError, SecretRef
+
+_ROWS = 5_000
+_BATCH_BYTES = 250_000  # as in the outbox; some 30,000 lines
+_ANSWER_S = 300.0  # splitting a batch takes several requests; each has its own time limit
+_MAX_RETRY_AFTER_S = 300.0
+_NS_PER_S = 1_000_000_000
+
+
+class InfluxParams(UplinkModel):
+    """``type: influxdb`` of an uplink."""
+
+    url: str  # http(s)://host:port, without /api/v2
+    bucket: str = Field(min_length=1)
+    org: str = ""
+    token: SecretRef | None = None
+    tls: Tls = Tls()
+    insecure: bool = False  # plaintext over a network: the token and everything else can be read on the way
+    timeout: Seconds = Field(default=10.0, ge=1, le=60)  # of one request
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise wrong(
+                "E405", "url 不是网址", "url is no address", "写成 https://主机:端口", "write https://host:port"
+            )
+        if parts.username or parts.password:
+            raise wrong(
+                "E406",
+                "网址里不能写密码",
+                "a password in the address",
+                "改用 token: {file: 路径}",
+                "write token: {file: path}",
+            )
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _is_protected(self) -> InfluxParams:
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and not self.insecure and not is_loopback(parts.hostname or ""):
+            raise wrong(
+                "E407",
+                "http 会把令牌明文发到网络上",
+                "http sends the token readable over the network",
+                "写成 https://,或者加一行 insecure: true",
+                "write https://, or add insecure: true",
+            )
+        return self
+
+
+class InfluxUplink:
+    """One bucket of a time-series server."""
+
+    limits = Limits(rows=_ROWS, in_flight=1, in_flight_bytes=_BATCH_BYTES, answer_s=_ANSWER_S)
+
+    def __init__(self, context: Context, params: InfluxParams) -> None:
+        self._params = params
+        self._site_id = context.site.id
+        self._clock = context.clock
+        self._lines = Lines(describe(context.site))  # of telemetry: one batch at a time
+        self._threads: ThreadPoolExecutor | None = None
+        self._client: Any = None
+        self._api: Any = None
+        self._busy: set[asyncio.Future[Delivery]] = set()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Readings that carried no value: bad ones."""
+        return {"without_value": self._lines.without_value}
+
+    async def open(self) -> None:
+        """Make the client; the first write shows whether the server is there."""
+        if self._busy:
+            raise UplinkError("a write of the last session still hangs")
+        loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(len(Lane), "influxdb")
+        try:
+            await loop.run_in_executor(self._threads, self._connect)
+        except (SecretError, OSError) as error:
+            raise UplinkError(str(error)) from error
+        await loop.run_in_executor(self._threads, self._check)
+
+    def _connect(self) -> None:
+        from influxdb_client.client.influxdb_client import InfluxDBClient  # noqa: PLC0415 - half a second, only where it is used
+        from influxdb_client.client.write_api import SYNCHRONOUS  # noqa: PLC0415 - as above
+
+        params = self._params
+        is_tls = params.url.startswith("https:")
+        self._client = InfluxDBClient(
+            url=params.url,
+            token=params.token.read() if params.token else "",
+            org=params.org or "-",
+            timeout=int(params.timeout * 1000),
+            enable_gzip=True,
+            ssl_context=params.tls.context() if is_tls else None,
+        )
+        self._api = self._client.write_api(write_options=SYNCHRONOUS)
+
+    def deliver(self, entries: Sequence[OutboxEntry]) -> asyncio.Future[Delivery]:
+        """Write the rows as one batch."""
+        assert self._threads is not None
+        future = asyncio.get_running_loop().run_in_executor(self._threads, self._write, list(entries))
+        self._busy.add(future)
+        future.add_done_callback(self._busy.discard)
+        return future
+
+    async def ended(self) -> UplinkError:
+        """HTTP keeps no session: this never ends."""
+        never: asyncio.Future[UplinkError] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def close(self) -> None:
+        """Let go of the client; a write that still hangs is waited for by the next `open`."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+            self._client = self._api = None
+
+    # In a thread
+
+    def _write(self, entries: list[OutboxEntry]) -> Delivery:
+        bad: dict[int, str] = {}
+        lines: list[Line] = []
+        for entry in entries:
+            try:
+                lines += [Line(entry.seq, text) for text in self._encode(entry)]
+            except (encode.EncodeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+                bad[entry.seq] = f"the row can't be written as lines: {error!r}"
+        result = write_all(lines, self._post, self._check)
+        rejected = bad | result.refused
+        kept = result.kept - rejected.keys()
+        accepted = tuple(each.seq for each in entries if each.seq not in rejected and each.seq not in kept)
+        return Delivery(accepted, rejected, tuple(sorted(kept)))
+
+    def _encode(self, entry: OutboxEntry) -> list[bytes]:
+        if entry.lane is Lane.ALARM:
+            return [alarm_event(self._site_id, encode.alarm(entry.body))]
+        return [line for row in encode.readings(entry.body) if (line := self._lines.reading(row)) is not None]
+
+    def _check(self) -> None:
+        """Write a line that is surely right: a server that refuses it refuses us, not a reading."""
+        at_ns = int(self._clock.now().utc.timestamp()) * _NS_PER_S
+        try:
+            self._post([f"shouwang_bridge,site={name(self._site_id)} up=1i {at_ns}".encode()])
+        except Refused as error:
+            raise UplinkError(f"the server refuses every write: {error}") from error
+
+    def _post(self, lines: Sequence[bytes]) -> None:
+        """Write lines.
+
+        Raises:
+            Refused: the server says that these lines are wrong.
+            UplinkError: anything else but 2xx.
+        """
+        from influxdb_client.rest import ApiException  # noqa: PLC0415 - loaded by _connect
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - as above
+
+        try:
+            self._api.write(self._params.bucket, record=b"\n".join(lines), write_precision="ns")
+        except ApiException as error:
+            raise _failure(error) from error
+        except (HTTPError, OSError) as error:
+            raise UplinkError(f"{self._params.url}: {error}") from error
+
+
+def _failure(error: Any) -> Exception:
+    """What a status other than 2xx means (InfluxDB v2 API, POST /api/v2/write)."""
+    status = int(error.status or 0)
+    if not status:
+        return UplinkError(f"no TLS session: {error.reason}")
+    text = " ".join(str(error.body or error.reason or "").split())[:300]
+    if status in (400, 413, 422):
+        return Refused(f"{status}: {text}")
+    if status in (401, 403):
+        return UplinkError(f"the server refuses the token ({status}): check token, org and bucket", retry_after_s=30)
+    if status == 404:
+        return UplinkError(f"no such bucket, or no v2 write API there (404): {text}", retry_after_s=30)
+    if 300 <= status < 400:
+        return UplinkError(f"the server sends us elsewhere ({status}): write its own address into url")
+    return UplinkError(f"{status}: {text}", retry_after_s=_retry_after_s(error))
+
+
+def _retry_after_s(error: Any) -> float:
+    value = str((error.headers or {}).get("Retry-After") or "")
+    return min(float(value), _MAX_RETRY_AFTER_S) if value.isascii() and value.isdigit() else 0.0
+
+
+def _build(context: Context, params: Any) -> InfluxUplink:
+    return InfluxUplink(context, params)
+
+
+KIND = UplinkKind(InfluxParams, _build)

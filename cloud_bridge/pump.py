@@ -1,0 +1,302 @@
+"""One uplink's work: take rows from the outbox, alarms first, send them, settle what the platform has answered.
+
+A row leaves the cursor behind only after the platform's own answer (PUBACK, 2xx). Everything else is kept, and
+sent again in a later session, with the same ids. What goes over the wire belongs to the uplinks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import apsw
+
+from cloud_bridge.flight import Flight
+from cloud_bridge.ledger import Ledger
+from cloud_bridge.pace import Backoff, RateLimit
+from cloud_bridge.status import Status
+from cloud_bridge.suspicion import Row, Suspicion
+from cloud_bridge.uplink import Uplink, UplinkError
+from gateway.clock import Clock
+from gateway.model import Delivery, Lane, OutboxEntry
+from gateway.store.outbox import OutboxReader
+
+_POLL_S = 0.5  # finds new rows when no byte comes through the pipe
+_LINGER_S = 0.1  # new telemetry gathers for so long: at 200 rows/s a twentieth of the looking
+_SETTLE_S = 0.5  # telemetry's cursor is written this often: a crash repeats at most so much
+_MANY = 32  # at most so many rows are taken at a time from a full window
+
+
+class _Sent(NamedTuple):
+    """A delivery without an answer."""
+
+    lane: Lane
+    entries: Sequence[OutboxEntry]
+    future: asyncio.Future[Delivery]
+    at_s: float
+
+
+class Pump:
+    """Moves rows from the outbox to one platform."""
+
+    def __init__(
+        self, name: str, uplink: Uplink, *, reader: OutboxReader, ledger: Ledger, bell: asyncio.Event, clock: Clock
+    ) -> None:
+        """``bell`` is set when there may be new rows."""
+        self.name = name
+        self._uplink = uplink
+        self._reader = reader
+        self._ledger = ledger
+        self._bell = bell
+        self.status = Status(name, uplink, ledger, clock, self._settled)
+        self._suspicion = Suspicion()
+        self._backoff = Backoff()
+        self._flights: dict[Lane, Flight] = {}
+        self._written: dict[Lane, int] = {}  # cursors as they are on disk
+        self._settling: asyncio.Task[None] | None = None
+        self._settled_at_s = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is in flight."""
+        now_s = asyncio.get_running_loop().time()
+        self._sent: dict[Lane, deque[_Sent]] = {lane: deque() for lane in Lane}
+        self._finished: deque[_Sent] = deque()
+        self._rate = RateLimit(self._uplink.limits.rate, now_s)
+        self._linger_until_s = 0.0
+        self._is_held = False  # somebody rang while telemetry gathered
+        self._flights = {lane: Flight(flight.settled) for lane, flight in self._flights.items()}
+
+    def _settled(self) -> dict[Lane, int]:
+        return {lane: flight.settled for lane, flight in self._flights.items()}
+
+    async def run(self) -> None:
+        """Serve the platform until cancelled: one session after another, with growing pauses while it is away.
+
+        Raises:
+            StoreError, apsw.Error: the outbox or the bridge's own file can't be used.
+        """
+        for lane in Lane:
+            self._written[lane] = await self._ledger.get(self.name, lane)
+            self._flights[lane] = Flight(self._written[lane])
+        self.status.rejected = await self._ledger.rejected(self.name)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.status.run(), name=f"status of {self.name}")
+            try:
+                while True:
+                    await self._session()
+            except Exception as error:
+                self.status.down(f"the bridge itself: {error}")
+                raise
+            except asyncio.CancelledError:
+                self.status.stop()
+                raise
+
+    async def _session(self) -> None:
+        try:
+            await self._uplink.open()
+            self.status.up()
+            await self._serve()
+        except UplinkError as error:
+            self.status.down(str(error))
+            await self._learn_from(error)
+            pause_s = self._backoff.next_s(error.retry_after_s)
+            is_asked = error.retry_after_s > 0
+        finally:
+            await self._uplink.close()
+            with contextlib.suppress(UplinkError):
+                await self._collect()  # answers that came with the farewell
+            self.status.kept += sum(len(flight.waiting) for flight in self._flights.values())
+            self._begin()
+            await self._settle()
+        await self._rest(pause_s, is_asked=is_asked)
+
+    async def _serve(self) -> None:
+        """One session, until it ends with `UplinkError`."""
+        ended = asyncio.ensure_future(self._uplink.ended())
+        ended.add_done_callback(lambda _: self._bell.set())
+        try:
+            while True:
+                self._bell.clear()
+                await self._collect()
+                if ended.done():
+                    raise ended.result()
+                self._require_answers()
+                self._send()
+                self._settle_if_due()
+                await self._wait(self._idle_s())
+        finally:
+            ended.cancel()
+
+    # Sending
+
+    def _send(self) -> None:
+        for lane in Lane:  # alarms first
+            if self._suspicion.is_careful:
+                if not any(self._sent.values()):
+                    self._send_lane(lane, 1)
+                continue
+            self._send_lane(lane, self._room(lane))
+
+    def _room(self, lane: Lane) -> int:
+        """How many deliveries may start."""
+        limits, sent = self._uplink.limits, self._sent[lane]
+        room = min(_MANY, limits.in_flight - len(sent))
+        if lane is Lane.ALARM:
+            return room
+        now_s = asyncio.get_running_loop().time()
+        self._is_held = now_s < self._linger_until_s
+        if self._is_held:
+            return 0
+        return self._rate.allowance(now_s, room)
+
+    def _send_lane(self, lane: Lane, room: int) -> None:
+        limits, flight = self._uplink.limits, self._flights[lane]
+        space = limits.in_flight_bytes - flight.bytes
+        if room <= 0 or space <= 0:
+            return
+        wanted = room * limits.rows
+        entries = self._reader.take(lane, flight.sent, wanted, space)
+        for start in range(0, len(entries), limits.rows):
+            self._start(lane, entries[start : start + limits.rows])
+        if lane is Lane.TELEMETRY:
+            self._rate.spend(-(-len(entries) // limits.rows))
+            if len(entries) < wanted and 2 * flight.bytes < limits.in_flight_bytes:  # all there was
+                self._linger_until_s = asyncio.get_running_loop().time() + _LINGER_S
+
+    def _start(self, lane: Lane, entries: Sequence[OutboxEntry]) -> None:
+        self._flights[lane].send(entries)
+        future = self._uplink.deliver(entries)
+        sent = _Sent(lane, entries, future, asyncio.get_running_loop().time())
+        self._sent[lane].append(sent)
+        finished = self._finished  # of this session
+        future.add_done_callback(lambda _: self._answer(sent, finished))
+
+    def _answer(self, sent: _Sent, finished: deque[_Sent]) -> None:
+        if finished is self._finished:
+            finished.append(sent)
+            self._bell.set()
+        elif not sent.future.cancelled():
+            sent.future.exception()  # too late: the row will be sent again
+
+    def _idle_s(self) -> float:
+        """How long to wait where nobody rings."""
+        wait_s = min(_POLL_S, self._rate.wait_s or _POLL_S)
+        if self._is_held:
+            wait_s = min(wait_s, self._linger_until_s - asyncio.get_running_loop().time())
+        return max(wait_s, 0.001)
+
+    # Answers
+
+    async def _collect(self) -> None:
+        """Take in every answer there is; then raise the first failure among them."""
+        failure: BaseException | None = None
+        while self._finished:
+            sent = self._finished.popleft()
+            error = sent.future.exception()
+            if error is None:
+                error = await self._take_in(sent)
+            failure = failure or error
+        if failure is not None:
+            raise failure
+
+    async def _take_in(self, sent: _Sent) -> UplinkError | None:
+        delivery = sent.future.result()
+        for entry in sent.entries:
+            reason = delivery.rejected.get(entry.seq)
+            if reason is not None:
+                await self._put_aside(entry, reason)
+        flight = self._flights[sent.lane]
+        for seq in (*delivery.accepted, *delivery.rejected):
+            flight.finish(seq)
+            self._suspicion.answered(Row(sent.lane, seq))
+        self._sent[sent.lane].remove(sent)
+        self.status.settled[sent.lane] += len(delivery.accepted)
+        self.status.touch()
+        if delivery.accepted:
+            self._backoff.reset()
+        return UplinkError("the platform took only a part") if delivery.kept else None
+
+    def _require_answers(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        answer_s = self._uplink.limits.answer_s
+        if any(sent and now_s - sent[0].at_s > answer_s for sent in self._sent.values()):
+            raise UplinkError(f"the platform has not answered within {answer_s:g} s")
+
+    async def _learn_from(self, error: UplinkError) -> None:
+        """Find the row that the platform refuses, and put it aside once that is proved."""
+        waiting = [Row(lane, seq) for lane, flight in self._flights.items() for seq in flight.waiting]
+        culprit: Row | None = None
+        if error.is_refusal:
+            culprit = self._suspicion.refused(waiting)
+        else:
+            for lane, flight in self._flights.items():
+                if flight.is_overtaken:
+                    culprit = culprit or self._suspicion.ignored(Row(lane, flight.waiting[0]))
+        if culprit is None:
+            return
+        for entry in self._reader.take(culprit.lane, culprit.seq - 1, 1):
+            if entry.seq == culprit.seq:
+                await self._put_aside(entry, f"refused again and again: {error}")
+        self._flights[culprit.lane].finish(culprit.seq)
+        self._suspicion.answered(culprit)
+
+    async def _put_aside(self, entry: OutboxEntry, reason: str) -> None:
+        await self._ledger.reject(self.name, entry, reason)
+        self.status.put_aside(f"{entry.lane.value} {entry.seq}: {reason}")
+
+    # Settling and resting
+
+    def _settle_if_due(self) -> None:
+        if self._settling is not None:
+            if not self._settling.done():
+                return
+            self._settling.result()
+            self._settling = None
+        settled = self._settled()
+        if settled == self._written:
+            return
+        is_urgent = settled[Lane.ALARM] != self._written[Lane.ALARM]
+        now_s = asyncio.get_running_loop().time()
+        if is_urgent or now_s >= self._settled_at_s + _SETTLE_S:
+            self._settled_at_s = now_s
+            self._settling = asyncio.create_task(self._write(settled), name=f"settle {self.name}")
+
+    async def _settle(self) -> None:
+        if self._settling is not None:
+            await self._settling
+            self._settling = None
+        await self._write(self._settled())
+
+    async def _write(self, settled: dict[Lane, int]) -> None:
+        changed = {lane: seq for lane, seq in settled.items() if seq != self._written[lane]}
+        if not changed:
+            return
+        try:
+            await self._ledger.settle(self.name, changed)
+        except apsw.Error as error:  # a full disk must not stop alarms: sent on, settled later
+            self.status.trouble(f"cannot write the cursor, rows may be sent twice: {error}")
+        else:
+            self.status.trouble("")
+            self._written.update(changed)
+            self._bell.set()
+
+    async def _rest(self, pause_s: float, *, is_asked: bool) -> None:
+        """Wait before the next session; an alarm that comes meanwhile shortens a long pause."""
+        loop = asyncio.get_running_loop()
+        start_s, has_alarm = loop.time(), False
+        while (left_s := start_s + pause_s - loop.time()) > 0:
+            if not (is_asked or has_alarm) and self._reader.take(Lane.ALARM, self._flights[Lane.ALARM].settled, 1):
+                has_alarm, pause_s = True, self._backoff.with_alarm_s(pause_s)
+                continue
+            self._bell.clear()
+            await self._wait(min(left_s, _POLL_S))
+
+    async def _wait(self, longest_s: float) -> None:
+        """Wait for the bell; `asyncio.wait_for` would start a task for each wait."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                await self._bell.wait()

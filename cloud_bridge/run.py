@@ -1,0 +1,132 @@
+"""The bridge's process: one named pump per uplink, until the gateway goes or the task is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import structlog
+
+from cloud_bridge.ledger import Ledger
+from cloud_bridge.pump import Pump
+from cloud_bridge.table import UPLINKS
+from cloud_bridge.uplink import Context
+from cloud_bridge.wake import Wake
+from gateway.clock import Clock, SystemClock
+from gateway.model import Lane, Site, Uplink
+from gateway.store.database import StoreError
+from gateway.store.outbox import OutboxReader
+
+_log = structlog.get_logger(__name__)
+_LOCK_FILE = "bridge.lock"
+_LOOK_S = 0.5
+_LOCK_TRIES = 40  # 20 s: the bridge before this one notices the end of its pipe at once
+_RESTART_S = 10.0
+
+
+class _House(NamedTuple):
+    """What the pumps share."""
+
+    context: Context
+    data_dir: str
+    ledger: Ledger
+    wake: Wake
+
+
+class BridgeError(Exception):
+    """The bridge can't run; the text says what to do."""
+
+
+async def run_bridge(site: Site, data_dir: str, *, clock: Clock | None = None, wake_fd: int | None = None) -> None:
+    """Forward the outbox in ``data_dir`` to every uplink of ``site``.
+
+    ``wake_fd`` is a pipe: a byte means new rows, its end means that the gateway has gone, and the bridge returns.
+    Without it the bridge looks twice a second and runs until cancelled.
+
+    Raises:
+        BridgeError: another bridge works on this directory.
+    """
+    wake = Wake()
+    if wake_fd is not None:
+        await wake.listen(wake_fd)
+    gone = asyncio.create_task(wake.wait_gone(), name="gateway's end")
+    house = _House(Context(site, clock or SystemClock()), data_dir, Ledger(data_dir), wake)
+    work = asyncio.create_task(_forward(house), name="bridge")
+    try:
+        await asyncio.wait([gone, work], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        for task in (gone, work):
+            task.cancel()
+        await asyncio.gather(gone, work, return_exceptions=True)
+        house.ledger.close()
+        wake.close()
+
+
+async def _forward(house: _House) -> None:
+    descriptor = _open_lock(house.data_dir)
+    try:
+        await _lock(descriptor, house.data_dir)
+        await _wait_for_outbox(house.data_dir)
+        async with asyncio.TaskGroup() as tasks:
+            for uplink in house.context.site.uplinks:
+                tasks.create_task(_keep(house, uplink), name=f"uplink {uplink.id}")
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(data_dir: str) -> int:
+    path = Path(data_dir)
+    path.mkdir(parents=True, exist_ok=True, mode=0o750)
+    return os.open(path / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+async def _lock(descriptor: int, data_dir: str) -> None:
+    """Two bridges would send everything twice, and throw each other out of the platform."""
+    for _ in range(_LOCK_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        await asyncio.sleep(_LOOK_S)
+    raise BridgeError(f"another bridge already works on {data_dir}: stop it, or give this gateway its own data_dir")
+
+
+async def _wait_for_outbox(data_dir: str) -> None:
+    while True:
+        with contextlib.suppress(StoreError, apsw.Error), _reader(data_dir) as reader:
+            reader.last_seq(Lane.TELEMETRY)
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+@contextlib.contextmanager
+def _reader(data_dir: str) -> Iterator[OutboxReader]:
+    reader = OutboxReader(data_dir)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+async def _keep(house: _House, uplink: Uplink) -> None:
+    """Run one uplink's pump; trouble in it must not stop the others."""
+    kind = UPLINKS[uplink.type]
+    params = uplink.params if isinstance(uplink.params, kind.params) else kind.params.model_validate(uplink.params)
+    while True:
+        try:
+            with _reader(house.data_dir) as reader, house.wake.bell() as bell:
+                platform = kind.build(house.context, params)
+                pump = Pump(
+                    uplink.id, platform, reader=reader, ledger=house.ledger, bell=bell, clock=house.context.clock
+                )
+                await pump.run()
+        except* Exception as errors:  # noqa: BLE001 - the boundary: shown with its traceback, tried again
+            _log.error("uplink stopped", uplink=uplink.id, retry_s=_RESTART_S, exc_info=errors)
+        await asyncio.sleep(_RESTART_S)

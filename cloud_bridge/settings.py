@@ -1,0 +1,75 @@
+"""What the configuration models of all uplinks share: durations, TLS that always verifies.
+
+An uplink's own parameters stand beside the uplink.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.model.duration import seconds
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def wrong(code: str, zh: str, en: str, fix_zh: str, fix_en: str) -> PydanticCustomError:
+    """What is wrong in the configuration and what to write instead; codes of this room are E4xx."""
+    context = {"zh": zh, "en": en, "fix_zh": fix_zh, "fix_en": fix_en}
+    return PydanticCustomError(code, "{zh}", context)
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return seconds(value)
+    except ValueError:
+        raise wrong(
+            "E401", "时长要带单位", "a duration needs its unit", "写成 20s、500ms 或 5m", "write 20s, 500ms or 5m"
+        ) from None
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+
+class UplinkModel(BaseModel):
+    """Base of every uplink's configuration models. Scalars arrive as text and are converted here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tls(UplinkModel):
+    """Files of a verified TLS session. Verification can't be turned off."""
+
+    ca: str = ""  # "" means the system's roots
+    cert: str = ""
+    key: str = ""
+
+    @model_validator(mode="after")
+    def _pair(self) -> Tls:
+        if self.key and not self.cert:
+            raise wrong(
+                "E402", "有客户端私钥却没有证书", "a client key without its certificate", "加一行 cert:", "add cert:"
+            )
+        return self
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 or newer, certificate and host name verified.
+
+        Raises:
+            OSError: a file can't be read or is no certificate (`ssl.SSLError` is one).
+        """
+        context = ssl.create_default_context(cafile=self.ca or None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.cert:
+            context.load_cert_chain(self.cert, self.key or None)
+        return context
+
+
+def is_loopback(host: str) -> bool:
+    """Does ``host`` name this machine? Only there plaintext needs no permission."""
+    return host.lower() in _LOOPBACK

@@ -1,0 +1,57 @@
+"""Which row does a platform refuse? Found by sending the suspects one at a time. Pure.
+
+A platform that drops the session on one bad message would otherwise be an endless reconnect storm, with everything
+behind that row waiting for ever. The row is put aside only after several refusals of exactly this row, each in a
+session that had worked before: an outage alone must never cost a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from gateway.model import Lane
+
+_REFUSALS = {Lane.ALARM: 6, Lane.TELEMETRY: 3}  # an alarm is given up later
+
+
+class Row(NamedTuple):
+    """A row of the outbox."""
+
+    lane: Lane
+    seq: int
+
+
+class Suspicion:
+    """Keeps the rows that were in flight when the platform ended a session, until they are answered."""
+
+    def __init__(self) -> None:
+        self._suspects: set[Row] = set()
+        self._struck: Row | None = None
+        self._strikes = 0
+
+    @property
+    def is_careful(self) -> bool:
+        """Must rows be sent one at a time, so that a refusal names its row?"""
+        return bool(self._suspects)
+
+    def answered(self, row: Row) -> None:
+        """The platform took this row (or it was put aside): it is no suspect."""
+        self._suspects.discard(row)
+        if row == self._struck:
+            self._struck, self._strikes = None, 0
+
+    def refused(self, in_flight: Iterable[Row]) -> Row | None:
+        """The platform ended a working session with these rows in flight; returns the row to put aside, if proved."""
+        rows = tuple(in_flight)
+        self._suspects.update(rows)
+        return self._strike(rows[0]) if len(rows) == 1 else None
+
+    def ignored(self, row: Row) -> Row | None:
+        """Later rows were answered in this session, this one never; returns the row to put aside, if proved."""
+        return self._strike(row)
+
+    def _strike(self, row: Row) -> Row | None:
+        self._strikes = self._strikes + 1 if row == self._struck else 1
+        self._struck = row
+        return row if self._strikes >= _REFUSALS[row.lane] else None
