@@ -1,0 +1,80 @@
+"""``python -m benchmarks``: every figure of the project beside its target, its floor and its peer.
+
+Ends with 0 when every run could be made, whatever the figures are, and with 1 when a run itself failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks import crash, ingest, latency, modbus_poll, scale
+from benchmarks.harness import BenchError
+from benchmarks.report import Report, machine, markdown, show
+
+Runs = dict[str, Callable[[], Report]]
+
+
+def full() -> Runs:
+    """About half an hour on two cores."""
+    return {
+        "latency": partial(latency.run, 300, 3),
+        "ingest": partial(ingest.run, 12, 3),
+        "racks": partial(ingest.run, 10, 3, many=True),
+        "modbus": partial(modbus_poll.run, 60, 3),
+        "scale": partial(scale.run, 3, 60),
+        "crash": partial(crash.run, 200, 60),
+    }
+
+
+def quick() -> Runs:
+    """About three minutes: shows that everything runs; the figures are rough."""
+    return {
+        "latency": partial(latency.run, 100, 1),
+        "ingest": partial(ingest.run, 5, 1),
+        "racks": partial(ingest.run, 5, 1, many=True),
+        "modbus": partial(modbus_poll.run, 10, 1),
+        "scale": partial(scale.run, 1, 10),
+        "crash": partial(crash.run, 5, 15),
+    }
+
+
+def main() -> int:
+    """Command line; the exit code."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    options.add_argument("--quick", action="store_true", help="few samples: about three minutes")
+    options.add_argument("--only", action="append", choices=list(full()), help="may be given several times")
+    options.add_argument("--write", type=Path, metavar="FILE.md", help="also write the table as Markdown")
+    given = options.parse_args()
+    place = machine()
+    print("\n".join(place))
+    runs = quick() if given.quick else full()
+    reports: list[Report] = []
+    failed: list[str] = []
+    began = time.perf_counter()
+    for name, make in runs.items():
+        if given.only and name not in given.only:
+            continue
+        try:
+            report = make()
+        except BenchError as error:
+            failed.append(name)
+            report = Report(f"{name}: the run failed", notes=[str(error)])
+        show(report)
+        reports.append(report)
+    print(
+        f"\n{time.perf_counter() - began:.0f} s in all; "
+        + (f"failed: {', '.join(failed)}" if failed else "no run failed")
+    )
+    if given.write:
+        given.write.parent.mkdir(parents=True, exist_ok=True)
+        given.write.write_text(markdown(reports, "Benchmarks", place))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
