@@ -2,8 +2,8 @@
 
 Topics, with the prefix ``shouwang``:
 
-- ``shouwang/<gateway>/alarm``: one event a message, id = event id
-- ``shouwang/<gateway>/telemetry``: readings of one outbox row, in chunks, id = ``<gateway>/<seq>/<chunk>``
+- ``shouwang/<gateway>/alarm``: one event a message, id = event id, unique within ``epoch``
+- ``shouwang/<gateway>/telemetry``: readings of one outbox row, in chunks, id = ``<gateway>/<epoch>/<seq>/<chunk>``
 - ``shouwang/<gateway>/state``: retained, ``online`` while a session is open, else ``offline`` (the will)
 
 Ids come from the outbox and are equal at every repeat: a platform drops what it has seen.
@@ -87,12 +87,17 @@ def _load(text: bytes) -> dict[str, Any]:
 class Encoder:
     """Makes the messages of one gateway."""
 
-    def __init__(self, gateway_id: str, prefix: str, max_bytes: int) -> None:
+    def __init__(self, gateway_id: str, epoch: str, prefix: str, max_bytes: int) -> None:
         """``max_bytes`` bounds a telemetry message, as long as one reading fits into it."""
         if not gateway_id or _UNSAFE_IN_TOPIC & set(gateway_id):
             raise ValueError(f"the gateway's id {gateway_id!r} goes into topics: leave out + # /")
         self._id = gateway_id
-        self._quoted_id = orjson.dumps(gateway_id)
+        self._epoch = epoch
+        self._alarm_head = b'{"v":%d,"gateway":%b,"epoch":%b,' % (
+            VERSION,
+            orjson.dumps(gateway_id),
+            orjson.dumps(epoch),
+        )
         self._max_bytes = max_bytes
         self.state_topic = f"{prefix}/{gateway_id}/state"
         self._topics = {each: f"{prefix}/{gateway_id}/{each.value}" for each in Lane}
@@ -110,20 +115,19 @@ class Encoder:
         topic = self._topics[entry.lane]
         if entry.lane is Lane.ALARM:
             alarm(entry.body)
-            head = b'{"v":%d,"gateway":%b,' % (VERSION, self._quoted_id)
-            return [Publication(topic, head + entry.body[1:])]
+            return [Publication(topic, self._alarm_head + entry.body[1:])]
         raw = telemetry_json(entry.body)
-        if len(raw) + 100 + len(self._id) <= self._max_bytes:  # the usual case: nothing is parsed
+        if len(raw) + 120 + len(self._id) <= self._max_bytes:  # the usual case: nothing is parsed
             return [Publication(topic, self._head(entry.seq, 0) + raw[1:])]
         return [Publication(topic, payload) for payload in self._chunks(entry.seq, raw)]
 
     def _head(self, seq: int, chunk: int) -> bytes:
-        return b'{"v":%d,"id":%b,' % (VERSION, orjson.dumps(f"{self._id}/{seq}/{chunk}"))
+        return b'{"v":%d,"id":%b,' % (VERSION, orjson.dumps(f"{self._id}/{self._epoch}/{seq}/{chunk}"))
 
     def _chunks(self, seq: int, raw: bytes) -> Iterator[bytes]:
         chunk = 0
         texts: list[bytes] = []
-        room = self._max_bytes - 100 - len(self._id)
+        room = self._max_bytes - 120 - len(self._id)
         size = 0
         for row in _load(raw)["r"]:
             text = orjson.dumps(row)

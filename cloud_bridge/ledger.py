@@ -27,6 +27,10 @@ class Ledger:
         self._store: CursorStore | None = None
         self._reader: OutboxReader | None = None
 
+    async def adopt(self, epoch: str) -> bool:
+        """Keep books on this outbox only; True where those on a former one were thrown away."""
+        return await self._write(lambda store: store.adopt(epoch))
+
     async def get(self, uplink: str, lane: Lane) -> int:
         """Everything up to this row is settled."""
         return await self._write(lambda store: store.get(uplink, lane))

@@ -66,7 +66,7 @@ class MqttUplink:
         self._params = params
         gateway_id = context.site.id
         self._client_id = params.client_id or f"shouwang-{gateway_id}"
-        self._encoder = Encoder(gateway_id, params.prefix, params.max_message)
+        self._encoder = Encoder(gateway_id, context.epoch, params.prefix, params.max_message)
         self.limits = Limits(
             rows=1,
             in_flight=params.window,

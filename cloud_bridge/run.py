@@ -74,7 +74,9 @@ async def _forward(house: _House) -> None:
     descriptor = _open_lock(house.data_dir)
     try:
         await _lock(descriptor, house.data_dir)
-        await _wait_for_outbox(house.data_dir)
+        epoch = await _wait_for_outbox(house.data_dir)
+        if await house.ledger.adopt(epoch):
+            _log.warning("new outbox", epoch=epoch, note="the gateway's database was replaced: sending from its start")
         async with asyncio.TaskGroup() as tasks:
             for uplink in house.context.site.uplinks:
                 tasks.create_task(_keep(house, uplink), name=f"uplink {uplink.id}")
@@ -98,11 +100,11 @@ async def _lock(descriptor: int, data_dir: str) -> None:
     raise BridgeError(f"another bridge already works on {data_dir}: stop it, or give this gateway its own data_dir")
 
 
-async def _wait_for_outbox(data_dir: str) -> None:
+async def _wait_for_outbox(data_dir: str) -> str:
     while True:
         with contextlib.suppress(StoreError, apsw.Error), _reader(data_dir) as reader:
             reader.last_seq(Lane.TELEMETRY)
-            return
+            return reader.epoch
         await asyncio.sleep(_LOOK_S)
 
 
@@ -122,7 +124,7 @@ async def _keep(house: _House, uplink: Uplink) -> None:
     while True:
         try:
             with _reader(house.data_dir) as reader, house.wake.bell() as bell:
-                platform = kind.build(house.context, params)
+                platform = kind.build(house.context._replace(epoch=reader.epoch), params)
                 pump = Pump(
                     uplink.id, platform, reader=reader, ledger=house.ledger, bell=bell, clock=house.context.clock
                 )

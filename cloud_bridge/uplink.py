@@ -81,6 +81,7 @@ class Context(NamedTuple):
 
     site: Site
     clock: Clock
+    epoch: str = ""  # of the outbox: numbers of another epoch are other things
 
 
 class UplinkKind(NamedTuple):

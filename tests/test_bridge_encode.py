@@ -44,13 +44,13 @@ def reading(point_id: str, value: Any, quality: Quality = Quality.GOOD) -> Readi
 
 def test_messages_are_what_the_published_schema_says() -> None:
     """What the schema in docs promises to a platform's programmer is what goes out."""
-    encoder = Encoder("gw-1", "shouwang", 8192)
+    encoder = Encoder("gw-1", "e0", "shouwang", 8192)
     alarm = encoder.messages(OutboxEntry(7, Lane.ALARM, START, codec.alarm_body(*event(1))))
     assert [each.topic for each in alarm] == ["shouwang/gw-1/alarm"]
     assert valid("alarm", alarm[0].payload)["id"] == "smoke-fire:3-2-03-0001/smoke/alarm:1#1"
     values = [reading("a/b/c", value) for value in (True, 1, 2.5, "火")] + [reading("a/b/c", None, Quality.BAD)]
     (telemetry,) = encoder.messages(row(9, values))
-    assert valid("telemetry", telemetry.payload)["id"] == "gw-1/9/0"
+    assert valid("telemetry", telemetry.payload)["id"] == "gw-1/e0/9/0"
     for is_online in (True, False):
         valid("state", encoder.state(is_online=is_online))
 
@@ -59,13 +59,13 @@ def test_messages_are_what_the_published_schema_says() -> None:
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=120))
 def test_a_large_row_is_cut_into_messages_that_fit(sizes: list[int]) -> None:
     """The cutting loses or moves no reading, no message is larger than said, and a repeat is byte for byte equal."""
-    encoder = Encoder("gw-1", "shouwang", 8192)
+    encoder = Encoder("gw-1", "e0", "shouwang", 8192)
     entry = row(5, [reading(f"a/b/p.{n}", "x" * size) for n, size in enumerate(sizes)])
     messages = encoder.messages(entry)
     assert messages == encoder.messages(entry)
     assert all(len(each.payload) <= 8192 for each in messages)
     bodies = [valid("telemetry", each.payload) for each in messages]
-    assert [body["id"] for body in bodies] == [f"gw-1/5/{n}" for n in range(len(bodies))]
+    assert [body["id"] for body in bodies] == [f"gw-1/e0/5/{n}" for n in range(len(bodies))]
     assert [line[0] for body in bodies for line in body["r"]] == [f"a/b/p.{n}" for n in range(len(sizes))]
 
 
@@ -74,21 +74,21 @@ def test_a_large_row_is_cut_into_messages_that_fit(sizes: list[int]) -> None:
 def test_a_damaged_row_is_refused_and_nothing_else(body: bytes, lane: Lane) -> None:
     """Invariant: any bytes either make valid messages or `EncodeError`."""
     with pytest.raises(EncodeError):
-        Encoder("gw-1", "shouwang", 8192).messages(OutboxEntry(1, lane, START, body))
+        Encoder("gw-1", "e0", "shouwang", 8192).messages(OutboxEntry(1, lane, START, body))
 
 
 def test_a_row_that_unpacks_to_gigabytes_is_refused() -> None:
     """A damaged row must not fill the memory of a small box."""
     bomb = zlib.compress(b'{"r":[' + b" " * 50_000_000)
     with pytest.raises(EncodeError, match="16 MB"):
-        Encoder("gw-1", "shouwang", 8192).messages(OutboxEntry(1, Lane.TELEMETRY, START, bomb))
+        Encoder("gw-1", "e0", "shouwang", 8192).messages(OutboxEntry(1, Lane.TELEMETRY, START, bomb))
 
 
 @pytest.mark.parametrize("gateway_id", ["", "a/b", "a+", "#"])
 def test_an_id_that_would_change_the_topic_is_refused(gateway_id: str) -> None:
     """A gateway's id with a slash or wildcard would publish under somebody else's name."""
     with pytest.raises(ValueError, match="id"):
-        Encoder(gateway_id, "shouwang", 8192)
+        Encoder(gateway_id, "e0", "shouwang", 8192)
 
 
 def lines_of(series: Series) -> Lines:

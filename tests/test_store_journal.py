@@ -91,6 +91,7 @@ def test_only_what_every_uplink_has_settled_is_trimmed(tmp_path: Path) -> None:
     for n in range(3):
         store.commit(telemetry(10, n))
     cursors = CursorStore(str(tmp_path))
+    cursors.adopt(OutboxReader(str(tmp_path)).epoch)
     cursors.settle("a", Lane.TELEMETRY, 3)
     cursors.settle("b", Lane.TELEMETRY, 1)
     assert store.trim(now()) == 0
@@ -139,6 +140,25 @@ def test_a_cursor_never_goes_back(tmp_path: Path) -> None:
     cursors.settle("a", Lane.ALARM, 7)
     cursors.settle("a", Lane.ALARM, 3)
     assert cursors.get("a", Lane.ALARM) == 7
+
+
+def test_cursors_of_a_replaced_database_trim_nothing(tmp_path: Path) -> None:
+    """With a new database beside an old bridge's file, rows stay until the bridge has adopted the new epoch."""
+    store = journal(tmp_path, ("a",))
+    store.commit(telemetry(1))
+    cursors = CursorStore(str(tmp_path))
+    assert cursors.adopt(OutboxReader(str(tmp_path)).epoch) is False
+    cursors.settle("a", Lane.TELEMETRY, 100)
+    store.close()
+    for each in tmp_path.glob("shouwang.db*"):
+        each.unlink()
+    store = journal(tmp_path, ("a",))
+    store.commit(telemetry(1))
+    store.trim(now())
+    reader = OutboxReader(str(tmp_path))
+    assert reader.last_seq(Lane.TELEMETRY) == 1
+    assert cursors.adopt(reader.epoch) is True
+    assert cursors.get("a", Lane.TELEMETRY) == 0
 
 
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:

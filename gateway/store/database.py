@@ -6,6 +6,7 @@ stopped or stalled bridge can never hold a lock that an alarm waits for.
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import apsw
@@ -59,6 +60,7 @@ _BRIDGE_SCHEMA = (
     CREATE TABLE dead_letters (
         id INTEGER PRIMARY KEY AUTOINCREMENT, uplink TEXT NOT NULL, lane TEXT NOT NULL, seq INTEGER NOT NULL,
         at_ms INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (uplink, lane, seq, reason));
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE status (uplink TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
     """,
 )
@@ -69,8 +71,14 @@ class StoreError(Exception):
 
 
 def open_gateway(directory: str) -> apsw.Connection:
-    """The gateway's database, created or migrated; durable against power loss from the first commit."""
-    return _open(Path(directory) / GATEWAY_FILE, _GATEWAY_SCHEMA)
+    """The gateway's database, created or migrated; durable against power loss from the first commit.
+
+    A new one gets an epoch: its sequence numbers and occurrences begin again, and whoever keeps numbers of a former
+    database (the bridge, a platform) must be able to see that they are not of this one.
+    """
+    db = _open(Path(directory) / GATEWAY_FILE, _GATEWAY_SCHEMA)
+    db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (secrets.token_hex(4),))
+    return db
 
 
 def open_bridge(directory: str) -> apsw.Connection:
@@ -116,6 +124,12 @@ def _migrate(db: apsw.Connection, schema: tuple[str, ...]) -> None:
         with db:
             db.execute(script)
             db.pragma("user_version", number)
+
+
+def epoch(db: apsw.Connection) -> str:
+    """Which database this is; "" where it has never been said."""
+    row = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    return str(row[0]) if row else ""
 
 
 def number(db: apsw.Connection, sql: str, *args: str | float | bytes) -> int:

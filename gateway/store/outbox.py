@@ -14,7 +14,7 @@ import orjson
 
 from gateway.model import Alarm, AlarmEvent, Lane, OutboxEntry, Reading
 from gateway.store import codec
-from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, number, open_bridge, open_reader
+from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch, number, open_bridge, open_reader
 
 _TABLES = {Lane.ALARM: "outbox_alarm", Lane.TELEMETRY: "outbox_telemetry"}
 _MAX_DEAD_LETTERS = 10_000  # per uplink: the oldest go first, the count stays in the status
@@ -66,6 +66,8 @@ class Trimmer:
                 self._cursors = open_reader(self._directory, BRIDGE_FILE)
             except StoreError:
                 return 0  # the bridge has never run
+        if epoch(self._cursors) != epoch(self._db):
+            return 0  # cursors of a former database
         return min(
             number(self._cursors, "SELECT seq FROM cursors WHERE uplink = ? AND lane = ?", each, lane.value)
             for each in self._uplinks
@@ -99,6 +101,7 @@ class OutboxReader:
             StoreError: the gateway has not made its database yet.
         """
         self._db = open_reader(directory, GATEWAY_FILE)
+        self.epoch = epoch(self._db)
 
     def take(self, lane: Lane, after: int, limit: int = 64, max_bytes: int = 1_000_000) -> list[OutboxEntry]:
         """Entries with ``seq > after``, ascending: at most ``limit``, and (but for the first) ``max_bytes``."""
@@ -138,6 +141,16 @@ class CursorStore:
 
     def __init__(self, directory: str) -> None:
         self._db = open_bridge(directory)
+
+    def adopt(self, outbox_epoch: str) -> bool:
+        """Keep cursors of this outbox only; True where those of a former one were thrown away."""
+        before = epoch(self._db)
+        if before == outbox_epoch:
+            return False
+        with self._db:
+            self._db.execute("DELETE FROM cursors")
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (outbox_epoch,))
+        return before != ""
 
     def get(self, uplink: str, lane: Lane) -> int:
         """Everything up to this seq is settled; 0 at first."""
