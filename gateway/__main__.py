@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 from pathlib import Path
@@ -76,12 +75,12 @@ def bridge(
     """单独运行云桥 / run the cloud bridge alone."""
     from cloud_bridge.run import BridgeError, run_bridge  # noqa: PLC0415
     from gateway.app.logs import set_up_logs  # noqa: PLC0415
+    from gateway.app.signals import until_told  # noqa: PLC0415
 
     set_up_logs()
     site = _load(config, "zh", tells_warnings=not wake_from_stdin)  # its parent has told them
     try:
-        with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(run_bridge(site, site.data_dir, wake_fd=0 if wake_from_stdin else None))
+        asyncio.run(until_told(run_bridge(site, site.data_dir, wake_fd=0 if wake_from_stdin else None)))
     except BridgeError as error:
         _fail(str(error))
 

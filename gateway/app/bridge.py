@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 _MOST_UNREAD = 1024  # bytes in the pipe of a bridge that does not read: it will look by itself
@@ -56,13 +55,10 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     for end in (_nothing, process.terminate, process.kill):
         with contextlib.suppress(TimeoutError, ProcessLookupError):
             end()
-            await asyncio.wait_for(asyncio.shield(_ended(process.wait)), _STOP_S / 3)
+            async with asyncio.timeout(_STOP_S / 3):  # not wait_for: that of 3.11 can swallow a cancel
+                await process.wait()
             return
 
 
 def _nothing() -> None:
     pass
-
-
-async def _ended(wait: Callable[[], Awaitable[int]]) -> None:
-    await wait()

@@ -9,7 +9,6 @@ import errno
 import fcntl
 import gc
 import os
-import signal
 import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import structlog
 
 from gateway.app.bridge import BridgeEnded, BridgeProcess
 from gateway.app.port import Port
+from gateway.app.signals import until_told
 from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.drivers.base import Driver, DriverError
@@ -157,8 +157,8 @@ class Gateway:
         self._effects.act([each for each in step.commands if not each.is_safety])
         self._effects.tell(step.notices)
         self._live.apply(step)
-        if self._bridge is not None and (step.readings or step.events):
-            self._bridge.ring()
+        if self._bridge is not None and step.events:
+            self._bridge.ring()  # an alarm goes at once; for readings the bridge looks by itself, twice a second
 
     async def _setup_code(self, users: Users) -> str:
         """The code that makes the first account: only whoever can read the data directory has it."""
@@ -184,17 +184,11 @@ def run_gateway(site: Site, config: Path, clock: Clock) -> None:
     import uvloop  # noqa: PLC0415 - only this command needs it
 
     with _only_one(site.data_dir):
-        uvloop.run(_until_told(site, config, clock))
+        uvloop.run(_run(site, config, clock))
 
 
-async def _until_told(site: Site, config: Path, clock: Clock) -> None:
-    gateway = Gateway(site, config, clock)
-    task = asyncio.create_task(gateway.run(), name="gateway")
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+async def _run(site: Site, config: Path, clock: Clock) -> None:
+    await until_told(Gateway(site, config, clock).run())
     _log.info("gateway_stopped")
 
 

@@ -78,6 +78,7 @@ class MqttDriver:
         self._suspects_until = 0.0
         self._recent: deque[tuple[float, bytes]] = deque(maxlen=_REMEMBERED)
         self._reasons: set[str] = set()  # refusals logged so far: transitions, not states
+        self._now: Now | None = None  # of the burst that is being received
         self._deliver: Deliver = lambda _arrival: None
         self._link = MqttLink(self._options(), on_message=self._received, on_up=self._came_up, on_down=self._went_down)
 
@@ -204,7 +205,7 @@ class MqttDriver:
         self._counters.gauge("bus_up", 0, bus=self._bus_id)
 
     def _received(self, message: Message) -> None:
-        now = self._clock.now()
+        now = self._now or self._begin_burst()
         digest = b""
         receipt = None
         if message.qos:
@@ -223,14 +224,28 @@ class MqttDriver:
         elif receipt is not None:
             receipt()  # there is nothing to lose in it
 
+    def _begin_burst(self) -> Now:
+        """What the socket held at once was received at one instant."""
+        self._now = self._clock.now()
+        asyncio.get_running_loop().call_soon(self._end_burst)
+        return self._now
+
+    def _end_burst(self) -> None:
+        self._now = None
+
     def _inputs(self, message: Message, now: Now) -> tuple[Reading | DeviceStatus, ...]:
         """What the message says, and which devices it shows to be there."""
         if message.is_oversize or len(message.payload) > _MAX_PAYLOAD_BYTES:
             self._refuse("oversize")
             return ()
-        decoded = self._routes.decode(
-            message.topic, message.payload, now.utc, is_retained=message.retain, refuse=self._refuse
-        )
+        try:
+            decoded = self._routes.decode(
+                message.topic, message.payload, now.utc, is_retained=message.retain, refuse=self._refuse
+            )
+        except Exception:  # a fault of ours, but one message must not take the line down again and again
+            _log.exception("input_not_understood", bus=self._bus_id, topic=message.topic)
+            self._refuse("internal")
+            return ()
         if decoded is None:
             return ()
         inputs = decoded.inputs
