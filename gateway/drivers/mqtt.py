@@ -242,7 +242,7 @@ class MqttDriver:
             decoded = self._routes.decode(
                 message.topic, message.payload, now.utc, is_retained=message.retain, refuse=self._refuse
             )
-        except Exception:  # a fault of ours, but one message must not take the line down again and again
+        except Exception:  # noqa: BLE001 - a fault of ours, but one message must not take the line down again and again
             _log.exception("input_not_understood", bus=self._bus_id, topic=message.topic)
             self._refuse("internal")
             return ()
