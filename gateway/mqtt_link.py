@@ -13,70 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
+from gateway.mqtt_options import LinkError, LinkOptions, Message, TlsOptions
 from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, publish_in
 from gateway.mqtt_socket import BufferedSocket, Paho
+
+__all__ = ["LinkError", "LinkOptions", "Message", "MqttLink", "TlsOptions"]
 
 _PACKETS_PER_TURN = 128  # then the loop gets its turn: an alarm must not wait behind a burst
 _MAX_UNSENT_BYTES = 4_000_000
 _MAX_PACKET_BYTES = 2_000_000
-
-
-class LinkError(Exception):
-    """The session could not be opened or has ended; the text says why."""
-
-
-class Message(NamedTuple):
-    """A PUBLISH as it came. ``session`` tells acknowledgements of an older session apart."""
-
-    topic: str  # "" where it was not UTF-8
-    payload: bytes
-    qos: int
-    retain: bool
-    dup: bool
-    mid: int
-    session: int
-    is_oversize: bool = False  # larger than the link takes: the payload was thrown away as it came
-
-
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
-    """Files of a verified TLS session: the trusted roots, and a client certificate where the broker wants one."""
-
-    ca: str | None = None  # None: the system's roots
-    cert: str | None = None
-    key: str | None = None
-
-    def context(self) -> ssl.SSLContext:
-        """TLS 1.2 or newer, certificate and host name verified."""
-        context = ssl.create_default_context(cafile=self.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self.cert:
-            context.load_cert_chain(self.cert, self.key)
-        return context
-
-
-@dataclass(frozen=True, slots=True)
-class LinkOptions:
-    """Where and as whom to connect."""
-
-    host: str
-    port: int
-    client_id: str
-    username: str = ""
-    password: str = ""
-    tls: TlsOptions | None = None
-    keepalive_s: int = 30
-    connect_timeout_s: float = 5.0
-    clean_session: bool = True
-    will: tuple[str, bytes] | None = None  # retained, QoS 1
+_MAX_STALL_S = 5.0
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
@@ -90,13 +42,14 @@ class MqttLink:
 
     def __init__(
         self,
-        options: LinkOptions,
+        options: LinkOptions | Callable[[], LinkOptions],
         *,
         on_message: Callable[[Message], None] | None = None,
         on_up: Callable[[bool], None] | None = None,
         on_down: Callable[[str], None] | None = None,
     ) -> None:
-        self._options = options
+        """``options`` may be a function: asked at each session, so that a renewed secret counts."""
+        self._ask_options = options if callable(options) else lambda: options
         self._on_message = on_message
         self._on_up = on_up
         self._on_down = on_down
@@ -107,6 +60,8 @@ class MqttLink:
         self._session = 0
         self._is_up = False
         self._is_flushing = False
+        self._is_parsing = False  # packets are left in the buffer: `_parse` is due
+        self._unsent_since_s: float | None = None
         self._has_writer = False
 
     @property
@@ -123,6 +78,9 @@ class MqttLink:
         loop = asyncio.get_running_loop()
         self._loop, self._ended = loop, loop.create_future()
         self._session += 1
+        self._is_parsing = False
+        self._unsent_since_s = None
+        self._options = self._ask_options()
         client = self._client = self._new_client()
         try:
             await loop.run_in_executor(None, self._connect, client)
@@ -204,7 +162,10 @@ class MqttLink:
         if options.username:
             client.username_pw_set(options.username, options.password)
         if options.tls:
-            client.tls_set_context(options.tls.context())
+            try:
+                client.tls_set_context(options.tls.context())
+            except (OSError, ValueError) as error:
+                raise LinkError(f"the TLS files cannot be used: {error}") from error
         if options.will:
             client.will_set(options.will[0], options.will[1], qos=1, retain=True)
         client.on_connect = self._connacked
@@ -228,12 +189,24 @@ class MqttLink:
             if not ended.done():
                 client.loop_misc()
                 self._flush_soon()
+                self._check_stall(client)
         ended.result()
+
+    def _check_stall(self, client: Paho) -> None:
+        """What cannot be sent now must not be sent much later: a command would arrive after its deadline."""
+        assert self._loop is not None
+        if client.buffered is None or not client.buffered.unsent:
+            self._unsent_since_s = None
+        elif self._unsent_since_s is None:
+            self._unsent_since_s = self._loop.time()
+        elif self._loop.time() - self._unsent_since_s > _MAX_STALL_S:
+            client.buffered.forget()
+            self.end("the broker does not read")
 
     def _connacked(self, client: Client, _data: object, flags: Any, code: Any, _props: object) -> None:
         assert self._loop is not None
         if code.is_failure:
-            self._end(f"refused: {code}")
+            self.end(f"refused: {code}")
             return
         if client is self._client:
             self._is_up = True
@@ -243,7 +216,7 @@ class MqttLink:
 
     def _disconnected(self, client: Client, _data: object, _flags: object, code: Any, _props: object) -> None:
         if client is self._client:
-            self._end(str(code))
+            self.end(str(code))
 
     def _settled(self, _client: Client, _data: object, mid: int, code: Any, _props: object) -> None:
         self._resolve(mid, str(code) if code.is_failure else "")
@@ -262,16 +235,16 @@ class MqttLink:
 
     def _readable(self) -> None:
         client = self._client
-        if client is None or client.buffered is None:
-            return
+        if client is None or client.buffered is None or self._is_parsing:
+            return  # the selector tells us again when what is buffered has been dealt with
         try:
             is_alive = client.buffered.fill()
         except OSError as error:
-            self._end(str(error))
+            self.end(str(error))
             return
         self._parse(client)
         if not is_alive:
-            self._end("the broker closed the connection")
+            self.end("the broker closed the connection")
 
     def _parse(self, client: Paho) -> None:
         """Let paho take packets from the buffer, a bounded number a turn."""
@@ -279,6 +252,7 @@ class MqttLink:
         buffered = client.buffered
         if client is not self._client or buffered is None:
             return
+        self._is_parsing = False
         is_more = True
         try:
             for _ in range(_PACKETS_PER_TURN):
@@ -286,9 +260,10 @@ class MqttLink:
                 if not is_more:
                     break
         except MalformedPacketError as error:
-            self._end(str(error))
+            self.end(str(error))
             return
         if is_more and client is self._client:
+            self._is_parsing = True
             self._loop.call_soon(self._parse, client)
         elif buffered.tls_pending():
             self._loop.call_soon(self._readable)
@@ -309,11 +284,13 @@ class MqttLink:
         buffered.until = frame.end
         while buffered.at < frame.end:
             if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client is None:
-                self._end("protocol error")
+                self.end("protocol error")
                 return False
         return True
 
     def _take_publish(self, buffered: BufferedSocket, frame: Frame) -> bool:
+        if not self._is_up:
+            raise MalformedPacketError("a PUBLISH before CONNACK")
         data = buffered.data
         publish = publish_in(data, frame)
         if publish is None:
@@ -357,7 +334,7 @@ class MqttLink:
         try:
             is_empty = client.buffered.flush()
         except OSError as error:
-            self._end(str(error))
+            self.end(str(error))
             return
         if is_empty and self._has_writer:
             self._loop.remove_writer(client.buffered.fileno())
@@ -366,7 +343,8 @@ class MqttLink:
             self._loop.add_writer(client.buffered.fileno(), self._flush)
             self._has_writer = True
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
+        """End the session: `run` raises `LinkError` with this reason."""
         if self._ended is not None and not self._ended.done():
             self._ended.set_exception(LinkError(reason))
             if self._on_down:

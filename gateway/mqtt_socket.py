@@ -97,6 +97,10 @@ class BufferedSocket:
             return False
         return True
 
+    def forget(self) -> None:
+        """Throw away what has not been sent."""
+        self._out.clear()
+
     @property
     def unsent(self) -> int:
         """Bytes that wait for the real socket."""

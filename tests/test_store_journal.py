@@ -34,7 +34,7 @@ def telemetry(count: int, seconds: float = 0.0) -> Batch:
 def test_what_was_going_on_is_restored(tmp_path: Path) -> None:
     """An open alarm, its occurrence, timer, said notice and unfinished command are there after a restart."""
     first = journal(tmp_path)
-    first.commit(Batch([full_step()], [b"12345678", b"abcdefgh"]))
+    first.commit(Batch([full_step()], [b"0123456789", b"abcdefghij"]))
     first.close()
     restored = journal(tmp_path).restore()
     assert restored.alarms == (alarm(),)
@@ -43,7 +43,7 @@ def test_what_was_going_on_is_restored(tmp_path: Path) -> None:
     assert restored.said == (full_step().notices[0].key,)
     assert restored.commands == tuple(full_step().commands)
     assert restored.notices == tuple(full_step().notices)
-    assert restored.digests == (b"12345678", b"abcdefgh")
+    assert restored.digests == (b"0123456789", b"abcdefghij")
 
 
 def test_results_close_commands_and_notices(tmp_path: Path) -> None:

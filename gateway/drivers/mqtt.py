@@ -10,19 +10,16 @@ and payload and acknowledged without entering twice. A broker that does not mark
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import Counter, deque
 from collections.abc import Awaitable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import structlog
-from orjson import dumps
 
 from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.drivers.base import Deliver, DriverError, DriverKind
+from gateway.drivers.mqtt_commands import Commands
 from gateway.drivers.mqtt_params import (
     MqttBus,
     MqttDevice,
@@ -31,30 +28,25 @@ from gateway.drivers.mqtt_params import (
     check_devices,
     check_profile,
 )
+from gateway.drivers.mqtt_repeats import Repeats, digest_of
 from gateway.drivers.mqtt_routes import Routes
-from gateway.drivers.payloads import fill, topic_filter
+from gateway.drivers.payloads import topic_filter
 from gateway.model import (
     Arrival,
     Bus,
     Command,
-    CommandOutcome,
     CommandResult,
     Device,
     DeviceStatus,
     Now,
-    Point,
     Reading,
-    Value,
 )
 from gateway.mqtt_link import LinkError, LinkOptions, Message, MqttLink, TlsOptions
 from gateway.secret import SecretError
 
 _MAX_PAYLOAD_BYTES = 262_144
-_REPEAT_WINDOW_S = 10.0  # after a session is taken up again, messages may be repeats for this long
-_REMEMBERED = 4096  # digests of the running process: more than a broker keeps in flight
 _SWEEP_S = 5.0
-_SEND_AGAIN = 3  # times within a command's deadline
-_LAST_SEND_S = 0.02  # before the deadline: nothing is sent that would arrive after it
+_SUBACK_S = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -69,22 +61,20 @@ class MqttDriver:
         self._counters = counters
         self._routes = Routes(devices)
         self._filters = _filters(devices)
-        self._points = {point.id: (device, point) for device in devices for point in device.points}
         self._patience = {each.id: each.offline_after_s for each in devices if each.offline_after_s is not None}
         self._heard: dict[str, float] = {}  # by device: monotonic instant of its last message
         self._is_online: dict[str, bool] = {}
-        self._awaited: dict[str, list[tuple[Value, asyncio.Future[Value]]]] = {}
-        self._suspects: Counter[bytes] = Counter()  # digests that may come again
-        self._suspects_until = 0.0
-        self._recent: deque[tuple[float, bytes]] = deque(maxlen=_REMEMBERED)
+        self._repeats = Repeats(are_marked=self._params.marks_repeats)
         self._reasons: set[str] = set()  # refusals logged so far: transitions, not states
         self._now: Now | None = None  # of the burst that is being received
         self._deliver: Deliver = lambda _arrival: None
-        self._link = MqttLink(self._options(), on_message=self._received, on_up=self._came_up, on_down=self._went_down)
+        self._link = MqttLink(self._options, on_message=self._received, on_up=self._came_up, on_down=self._went_down)
+        points = {point.id: (device, point) for device in devices for point in device.points}
+        self._commands = Commands(points, self._link, clock)
 
     def expect_again(self, digests: Iterable[bytes]) -> None:
         """Digests of messages that were committed shortly before the last stop: the broker may send them again."""
-        self._suspects.update(digests)
+        self._repeats.expect(digests)
 
     async def run(self, deliver: Deliver) -> None:
         """See `Driver.run`."""
@@ -103,67 +93,8 @@ class MqttDriver:
             sweeper.cancel()
 
     def write(self, command: Command) -> Awaitable[CommandResult]:
-        """See `Driver.write`. The message leaves now; the readback is the device's own report of the point."""
-        device, point = self._points[command.point_id]
-        settings = point.params.set
-        total_s = (command.expires_at - self._clock.now().utc).total_seconds()
-        if settings is None:
-            return self._ended(command, CommandOutcome.REFUSED, "the profile gives this point no `set`")
-        if total_s <= 0:
-            return self._ended(command, CommandOutcome.EXPIRED)
-        serial = device.params.device.serial
-        body = fill(settings.payload, value=_word(point, command.value), serial=serial)
-        message = settings.topic.replace("{serial}", serial), body.encode() if isinstance(body, str) else dumps(body)
-        reported: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
-        entry = (command.value, reported)
-        self._awaited.setdefault(command.point_id, []).append(entry)
-        sent = self._link.publish(*message, is_urgent=command.is_safety)
-        return self._until_reported(command, message, total_s, sent, entry)
-
-    async def _until_reported(
-        self,
-        command: Command,
-        message: tuple[str, bytes],
-        total_s: float,
-        sent: asyncio.Future[None],
-        entry: tuple[Value, asyncio.Future[Value]],
-    ) -> CommandResult:
-        """Wait for the device's report; send the absolute value again, a few times within the deadline."""
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + total_s
-        pause_s = total_s / _SEND_AGAIN
-        outcome, detail = CommandOutcome.UNCONFIRMED, "the device has not reported the value"
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout_at(min(loop.time() + pause_s, deadline_s)):
-                        await sent
-                        outcome, detail = CommandOutcome.UNCONFIRMED, "the device has not reported the value"
-                        return self._result(command, CommandOutcome.DONE, readback=await asyncio.shield(entry[1]))
-                except TimeoutError:
-                    pass
-                except LinkError as error:
-                    outcome, detail = CommandOutcome.FAILED, str(error)
-                    await asyncio.sleep(max(0.0, min(pause_s, 1.0, deadline_s - loop.time())))
-                if loop.time() >= deadline_s - _LAST_SEND_S:
-                    return self._result(command, outcome, detail=detail)
-                sent = self._link.publish(*message, is_urgent=command.is_safety)
-        finally:
-            self._forget(command.point_id, entry)
-
-    def _forget(self, point_id: str, entry: tuple[Value, asyncio.Future[Value]]) -> None:
-        waiting = self._awaited[point_id]
-        waiting.remove(entry)
-        if not waiting:
-            del self._awaited[point_id]
-
-    async def _ended(self, command: Command, outcome: CommandOutcome, detail: str = "") -> CommandResult:
-        return self._result(command, outcome, detail=detail)
-
-    def _result(
-        self, command: Command, outcome: CommandOutcome, *, readback: Value | None = None, detail: str = ""
-    ) -> CommandResult:
-        return CommandResult(command.id, outcome, self._clock.now().utc, readback, detail)
+        """See `Driver.write`."""
+        return self._commands.write(command)
 
     def _options(self) -> LinkOptions:
         params = self._params
@@ -180,27 +111,25 @@ class MqttDriver:
         )
 
     def _came_up(self, is_resumed: bool) -> None:  # noqa: FBT001 - the callback of a link
-        now_s = self._clock.now().mono_s
-        if is_resumed:
-            self._suspects_until = now_s + _REPEAT_WINDOW_S
-        else:
-            self._suspects.clear()
+        self._repeats.session_began(self._clock.now().mono_s, is_resumed=is_resumed)
         _log.info("broker_up", bus=self._bus_id, is_resumed=is_resumed)
-        self._link.subscribe([(each, 1) for each in self._filters]).add_done_callback(self._subscribed)
+        waiting = self._link.subscribe([(each, 1) for each in self._filters])
+        timer = asyncio.get_running_loop().call_later(_SUBACK_S, self._link.end, "no SUBACK from the broker")
+        waiting.add_done_callback(lambda future: self._subscribed(future, timer))
 
-    def _subscribed(self, future: asyncio.Future[None]) -> None:
+    def _subscribed(self, future: asyncio.Future[None], timer: asyncio.TimerHandle) -> None:
+        """A line that is connected and deaf must not look well: without its subscription the session ends."""
+        timer.cancel()
         if future.cancelled():
             return
         error = future.exception()
         self._counters.gauge("bus_up", float(error is None), bus=self._bus_id)
         if error is not None:
-            _log.error("subscribe_failed", bus=self._bus_id, error=str(error))
             self._counters.count("mqtt_subscribe_failed", bus=self._bus_id)
+            self._link.end(str(error))
 
     def _went_down(self, reason: str) -> None:
-        now_s = self._clock.now().mono_s
-        self._suspects.update(digest for at_s, digest in self._recent if now_s - at_s < _REPEAT_WINDOW_S)
-        self._recent.clear()
+        self._repeats.session_ended(self._clock.now().mono_s)
         _log.warning("broker_down", bus=self._bus_id, reason=reason)
         self._counters.gauge("bus_up", 0, bus=self._bus_id)
 
@@ -210,16 +139,16 @@ class MqttDriver:
         receipt = None
         if message.qos:
             receipt = partial(self._link.ack, message)
-            digest = _digest(message)
-            if self._suspects and self._is_repeat(message, digest, now.mono_s):
+            digest = digest_of(message.mid, message.topic, message.payload)
+            if self._repeats.is_repeat(digest, now.mono_s, is_marked=message.dup):
                 self._counters.count("inputs_repeated", bus=self._bus_id)
                 self._deliver(Arrival((), receipt))  # acknowledged behind the commit of the first one
                 return
-            self._recent.append((now.mono_s, digest))
+            self._repeats.took(digest, now.mono_s)
         inputs = self._inputs(message, now)
         if inputs:
-            if self._awaited:
-                self._confirm(inputs)
+            if self._commands.is_waiting:
+                self._commands.confirm(inputs)
             self._deliver(Arrival(inputs, receipt, digest))
         elif receipt is not None:
             receipt()  # there is nothing to lose in it
@@ -257,24 +186,6 @@ class MqttDriver:
                 inputs = (*inputs, self._status(device_id, is_online=True, at=now.utc))
         return inputs
 
-    def _is_repeat(self, message: Message, digest: bytes, now_s: float) -> bool:
-        if now_s > self._suspects_until:
-            self._suspects.clear()
-            return False
-        if self._params.marks_repeats and not message.dup:
-            return False
-        if self._suspects[digest] > 0:
-            self._suspects[digest] -= 1
-            return True
-        return False
-
-    def _confirm(self, inputs: Iterable[Reading | DeviceStatus]) -> None:
-        for each in inputs:
-            if isinstance(each, Reading):
-                for wanted, future in self._awaited.get(each.point_id, ()):
-                    if each.value == wanted and not future.done():
-                        future.set_result(wanted)
-
     def _refuse(self, reason: str) -> None:
         self._counters.count("inputs_refused", bus=self._bus_id, reason=reason)
         if reason not in self._reasons:
@@ -297,20 +208,6 @@ class MqttDriver:
     def _status(self, device_id: str, *, is_online: bool, at: datetime) -> DeviceStatus:
         self._is_online[device_id] = is_online
         return DeviceStatus(device_id, is_online, at, "" if is_online else "silent")
-
-
-def _digest(message: Message) -> bytes:
-    return hashlib.blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=8).digest()
-
-
-def _word(point: Point, value: Value) -> Any:
-    """The device's own word for a value, where the profile has words."""
-    params: MqttPoint = point.params
-    if params.words is not None:
-        for word, meaning in params.words.items():
-            if meaning == value:
-                return word
-    return value
 
 
 def _filters(devices: Sequence[Device]) -> list[str]:

@@ -32,6 +32,7 @@ from gateway.store import codec, outbox
 from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_reader
 
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
+_DIGEST_BYTES = 10
 _RECEIPT_AGE_S = 10.0  # a PUBACK older than this before the last commit has reached the broker
 _KEEP_REQUESTS_S = 7 * 86_400.0
 
@@ -205,7 +206,7 @@ class Journal:
         since = number(self._db, "SELECT max(at_ms) FROM receipts") - int(_RECEIPT_AGE_S * 1000)
         rows = self._db.execute("SELECT digests FROM receipts WHERE at_ms >= ? ORDER BY at_ms, slot", (since,))
         joined = b"".join(bytes(row[0]) for row in rows)
-        return tuple(joined[at : at + 8] for at in range(0, len(joined), 8))
+        return tuple(joined[at : at + _DIGEST_BYTES] for at in range(0, len(joined), _DIGEST_BYTES))
 
     def _open_commands(self) -> tuple[Command, ...]:
         return tuple(
