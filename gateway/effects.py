@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -41,11 +42,17 @@ class Effects:
         self._clock = clock
         self._counters = counters
         self._tasks: set[asyncio.Task[None]] = set()
+        self._live: dict[str, tuple[Command, asyncio.Task[None]]] = {}  # by point id: the command under way
 
     def act(self, commands: Sequence[Command]) -> None:
         """Carry out commands, each on its own: one that hangs delays no other."""
         for command in commands:
-            self._start(self._report_end(command, self._begin(command)))
+            if not self._take_place(command):
+                self._start(self._report_end(command, _ended(self._refused(command))))
+                continue
+            task = self._start(self._report_end(command, self._begin(command)))
+            self._live[command.point_id] = command, task
+            task.add_done_callback(partial(self._leave_place, command))
 
     def tell(self, notices: Sequence[Notice]) -> None:
         """Send notices, each on its own."""
@@ -58,25 +65,59 @@ class Effects:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _take_place(self, command: Command) -> bool:
+        """A point does one thing at a time: the newer command counts, but nothing ordinary ends a safety command."""
+        live = self._live.get(command.point_id)
+        if live is None:
+            return True
+        before, task = live
+        if before.is_safety and not command.is_safety and before.value != command.value:
+            return False
+        task.cancel()
+        self._end(before, self._result(before, CommandOutcome.SUPERSEDED, f"by {command.id}"))
+        return True
+
+    def _leave_place(self, command: Command, _task: asyncio.Task[None]) -> None:
+        live = self._live.get(command.point_id)
+        if live is not None and live[0] is command:
+            del self._live[command.point_id]
+
+    def _refused(self, command: Command) -> CommandResult:
+        return self._result(command, CommandOutcome.REFUSED, "a safety command for this point is under way")
+
+    def _result(self, command: Command, outcome: CommandOutcome, detail: str = "") -> CommandResult:
+        return CommandResult(command.id, outcome, self._clock.now().utc, detail=detail)
 
     def _begin(self, command: Command) -> Awaitable[CommandResult]:
         """Hand the command to its driver now, before any task switch."""
-        now = self._clock.now().utc
         writer = self._writers.get(command.point_id)
         if writer is None:
-            return _ended(CommandResult(command.id, CommandOutcome.REFUSED, now, detail="no driver has this point"))
-        if now >= command.expires_at:
-            return _ended(CommandResult(command.id, CommandOutcome.EXPIRED, now))
+            return _ended(self._result(command, CommandOutcome.REFUSED, "no driver has this point"))
+        if self._clock.now().utc >= command.expires_at:
+            return _ended(self._result(command, CommandOutcome.EXPIRED))
         if len(self._tasks) > _MOST_UNDER_WAY and not command.is_safety:
-            return _ended(CommandResult(command.id, CommandOutcome.FAILED, now, detail="too much is under way"))
-        return writer(command)
+            return _ended(self._result(command, CommandOutcome.FAILED, "too much is under way"))
+        try:
+            return writer(command)
+        except Exception as error:  # noqa: BLE001 - as in `_report_end`
+            _log.exception("command_broke", command=command.id)
+            return _ended(self._result(command, CommandOutcome.FAILED, type(error).__name__))
 
     async def _report_end(self, command: Command, end: Awaitable[CommandResult]) -> None:
-        result = await end
+        try:
+            result = await end
+        except Exception as error:  # noqa: BLE001 - a driver that breaks must not leave a command without an end
+            _log.exception("command_broke", command=command.id)
+            result = self._result(command, CommandOutcome.FAILED, type(error).__name__)
+        self._end(command, result)
+
+    def _end(self, command: Command, result: CommandResult) -> None:
         self._counters.count("commands", outcome=result.outcome.value)
         if result.outcome is not CommandOutcome.DONE:
             _log.warning("command_not_done", command=command.id, outcome=result.outcome.value, detail=result.detail)

@@ -10,43 +10,58 @@ What a rule means, how a command reaches a device and what SQL is written belong
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections import OrderedDict
+from collections.abc import Callable, Container, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from gateway.clock import Clock
 from gateway.counters import Counters
+from gateway.inbox import Inbox
 from gateway.model import (
     Arrival,
     Command,
     CommandResult,
-    DeviceStatus,
     Input,
     NoticeResult,
     Now,
     OperatorRequest,
-    Reading,
     Reply,
     Step,
     Tick,
 )
 from gateway.store.journal import Batch
+from gateway.store.outbox import Trimmed
 
 _BATCH_INPUTS = 256
-_LANE_ARRIVALS = 20_000  # waiting in the readings lane
-_LANE_MERGED = 20_000  # points whose newest reading waits beside a full lane
-_PENDING_INPUTS = 50_000  # stepped but not on the disk: then stepping waits
+_PENDING_STEPS = 2_000  # stepped but not on the disk: then stepping waits
+_SHED_INPUTS = 500  # stepped while the disk refuses: beyond it telemetry is given up
+_KEPT_STEPS = 1_000  # with alarms, while the disk refuses: beyond it the oldest are not written any more
+_REMEMBERED_REPLIES = 1_000
 _LAST_COMMIT_S = 5.0
 _RETRY_S = (0.1, 0.3, 1.0, 2.0)  # pauses after a failed commit; the last repeats
 
 _LONGEST_TIMER_S = 3600.0
+_SOON_S = 0.02  # between two pieces of housekeeping while there is more of it
 
 _log = structlog.get_logger(__name__)
 
-Group = list[tuple[Step, list[Arrival]]]
+
+@dataclass(slots=True)
+class Stepped:
+    """One step on its way to the disk."""
+
+    step: Step
+    arrivals: list[Arrival]
+    inputs: int
+    is_shown: bool = False
+
+
+Group = list[Stepped]
 
 
 class Core(Protocol):
@@ -68,66 +83,13 @@ class Writer(Protocol):
         """Write it all or raise."""
         ...
 
-    def trim(self, now: Now) -> int:
-        """A bounded piece of housekeeping."""
+    def is_passing(self, error: BaseException) -> bool:
+        """May the same batch be written later? False for what no disk will ever take."""
         ...
 
-
-class Inbox:
-    """Two lanes. Requests and results are never dropped; readings are merged by point when their lane is full."""
-
-    def __init__(self, counters: Counters, arrived: Callable[[], None]) -> None:
-        """``arrived`` is called for everything that enters, and must be cheap."""
-        self._counters = counters
-        self._arrived = arrived
-        self._control: deque[Input] = deque()
-        self._readings: deque[Arrival] = deque()
-        self._merged: dict[str, Reading | DeviceStatus] = {}
-
-    def put(self, item: Input) -> None:
-        """Add a request, a result or a tick. Their number is bounded by those who make them."""
-        self._control.append(item)
-        self._arrived()
-
-    def deliver(self, arrival: Arrival) -> None:
-        """Add what a driver read. Never blocks.
-
-        An arrival with a receipt is always taken: the sender keeps it until it is acknowledged, and has a bounded
-        number under way. Any other is merged when the lane is full: the newest reading of a point wins.
-        """
-        if len(self._readings) < _LANE_ARRIVALS or arrival.receipt is not None:
-            self._readings.append(arrival)
-        else:
-            self._merge(arrival)
-        self._arrived()
-
-    def drain(self, limit: int) -> tuple[list[Input], list[Arrival]]:
-        """At most ``limit`` requests and results, and arrivals of at most ``limit`` together (but at least one)."""
-        control = [self._control.popleft() for _ in range(min(limit, len(self._control)))]
-        arrivals: list[Arrival] = []
-        readings = self._readings
-        room = limit
-        while readings and room > 0:
-            arrival = readings.popleft()
-            arrivals.append(arrival)
-            room -= len(arrival.inputs) or 1
-        if not readings and self._merged:
-            arrivals.append(Arrival(tuple(self._merged.values())))
-            self._merged = {}
-        return control, arrivals
-
-    def __len__(self) -> int:
-        return len(self._control) + len(self._readings) + len(self._merged)
-
-    def _merge(self, arrival: Arrival) -> None:
-        for each in arrival.inputs:
-            key = each.point_id if isinstance(each, Reading) else f"{each.device_id}/online"
-            if key in self._merged:
-                self._counters.count("inbox_merged")
-            elif len(self._merged) >= _LANE_MERGED:
-                self._counters.count("inbox_dropped")
-                continue
-            self._merged[key] = each
+    def trim(self, now: Now) -> Trimmed:
+        """A bounded piece of housekeeping."""
+        ...
 
 
 class Pipeline:
@@ -143,13 +105,14 @@ class Pipeline:
         executor: Executor,
         act: Callable[[Sequence[Command]], None],
         publish: Callable[[Step], None],
+        keeps: Container[str] = (),
     ) -> None:
         """Wire the loop.
 
         ``executor`` is the writer's one thread; ``act`` carries out safety commands at the decision; ``publish`` gets
-        every step after its commit.
+        every step after its commit (at once while the disk refuses); ``keeps``: points whose readings are never merged.
         """
-        self.inbox = Inbox(counters, self._wake)
+        self.inbox = Inbox(counters, self._wake, keeps)
         self._core = core
         self._writer = writer
         self._clock = clock
@@ -157,9 +120,10 @@ class Pipeline:
         self._executor = executor
         self._act = act
         self._publish = publish
-        self._pending: list[tuple[Step, list[Arrival]]] = []  # stepped, not yet being committed
-        self._pending_inputs = 0
-        self._committing_inputs = 0
+        self._pending: Group = []  # stepped, not yet being committed
+        self._alone = 0  # how many of them to commit one by one
+        self._attempt = 0
+        self._answered: OrderedDict[str, Reply] = OrderedDict()
         self._requests: dict[str, tuple[OperatorRequest, asyncio.Future[Reply]]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None  # None until `run`: inputs wait in the inbox
         self._failed: asyncio.Future[None] | None = None
@@ -172,6 +136,8 @@ class Pipeline:
 
     async def submit(self, request: OperatorRequest) -> Reply:
         """An operator's request; answers after the commit."""
+        if request.id in self._answered:
+            return self._answered[request.id]
         known = self._requests.get(request.id)
         if known is not None:
             return await asyncio.shield(known[1])
@@ -199,7 +165,7 @@ class Pipeline:
         try:
             async with asyncio.timeout(_LAST_COMMIT_S):
                 await self._idle.wait()
-                if self._pending:
+                while self._pending:
                     self._commit_next()
                     await self._idle.wait()
         except TimeoutError:
@@ -213,8 +179,8 @@ class Pipeline:
     def _turn(self) -> None:
         """Step one batch, then let the sockets have their turn."""
         self._is_turn_due = False
-        if self._loop is None or self._pending_inputs + self._committing_inputs >= _PENDING_INPUTS:
-            return  # the end of a commit wakes us
+        if self._loop is None or not len(self.inbox) or len(self._pending) >= _PENDING_STEPS:
+            return  # whatever arrives, and the end of a commit, wakes us
         try:
             self._step(*self.inbox.drain(_BATCH_INPUTS))
         except Exception as error:  # noqa: BLE001 - handed to whoever awaits `run`
@@ -232,11 +198,11 @@ class Pipeline:
         if safety:
             self._act(safety)
         step.results += [each for each in control if isinstance(each, CommandResult | NoticeResult)]
-        self._pending.append((step, arrivals))
-        self._pending_inputs += len(inputs)
+        self._pending.append(Stepped(step, arrivals, len(inputs)))
         self._set_timer()
-        if self._idle.is_set():
-            self._commit_next()
+        if not self.is_storing:
+            self._shed()
+        self._commit_next()
 
     def _set_timer(self) -> None:
         """Be woken when the core's next timer is due."""
@@ -257,73 +223,123 @@ class Pipeline:
         self.inbox.put(Tick())
 
     def _commit_next(self) -> None:
-        """Hand everything that was stepped to the writer's thread, as one transaction."""
-        group, self._pending = self._pending, []
-        self._committing_inputs, self._pending_inputs = self._pending_inputs, 0
-        batch = self._batch(group)
-        if batch is None:
-            self._committing_inputs = 0
-            self._settle(group)
-        else:
-            self._idle.clear()
-            self._commit(batch, group, attempt=0)
+        """Hand what was stepped to the writer's thread, as one transaction; what is worth none is settled at once."""
+        while self._pending and self._idle.is_set():
+            count = 1 if self._alone else len(self._pending)
+            group, self._pending = self._pending[:count], self._pending[count:]
+            self._alone = max(0, self._alone - count)
+            batch = self._batch(group)
+            if batch is None:
+                self._settle(group)
+            else:
+                self._idle.clear()
+                loop = asyncio.get_running_loop()
+                self._executor.submit(self._writer.commit, batch).add_done_callback(
+                    partial(_call_back, loop, self._committed, group)
+                )
 
     def _batch(self, group: Group) -> Batch | None:
         """What to write; None where nothing happened that is worth a commit."""
         batch = Batch()
-        for step, arrivals in group:
-            batch.steps.append(step)
-            batch.digests += [arrival.digest for arrival in arrivals if arrival.digest]
-            for reply in step.replies:
+        for each in group:
+            batch.steps.append(each.step)
+            batch.digests += [arrival.digest for arrival in each.arrivals if arrival.digest]
+            for reply in each.step.replies:
                 batch.requests[reply.request_id] = self._requests[reply.request_id][0]
-        is_empty = not batch.digests and not any(
-            step.readings or step.events or step.commands or step.notices or step.replies or step.timers or step.results
-            for step in batch.steps
-        )
+        is_empty = not batch.digests and not any(step.readings or _must_be_kept(step) for step in batch.steps)
         return None if is_empty else batch
 
-    def _commit(self, batch: Batch, group: Group, attempt: int) -> None:
-        loop = asyncio.get_running_loop()
-        work = self._executor.submit(self._writer.commit, batch)
-        work.add_done_callback(
-            lambda done: loop.call_soon_threadsafe(self._committed, batch, group, attempt, done.exception())
-        )
-
-    def _committed(self, batch: Batch, group: Group, attempt: int, error: BaseException | None) -> None:
-        """Go on after a commit; after a refusal try again until it is on the disk: nothing is acknowledged before."""
-        if error is not None:
-            self._counters.count("commit_failures")
-            if self.is_storing:
-                _log.error("store_failed", error=str(error), fix="free disk space or replace the disk")
-            self.is_storing = False
-            pause_s = _RETRY_S[min(attempt, len(_RETRY_S) - 1)]
-            asyncio.get_running_loop().call_later(pause_s, self._commit, batch, group, attempt + 1)
-            return
-        if not self.is_storing:
-            _log.info("store_recovered")
-        self.is_storing = True
-        self._counters.counts["commits", ()] += 1
-        self._committing_inputs = 0
+    def _committed(self, group: Group, error: BaseException | None) -> None:
+        """Go on after a commit. What others see of it comes before anything that was stepped later."""
         self._idle.set()
-        if self._pending and self._loop is not None:
-            self._commit_next()
         try:
-            self._settle(group)
+            if error is None:
+                self._stored()
+                self._settle(group)
+            elif self._writer.is_passing(error):
+                self._refused(group, error)
+                return
+            elif len(group) > 1:
+                self._pending = group + self._pending
+                self._alone = len(group)  # one of them cannot be written: find out which
+            else:
+                self._counters.count("steps_not_stored", reason="broken")
+                _log.error("step_not_stored", note="one batch could not be written and was left out", exc_info=error)
+                self._settle(group)
+            self._commit_next()
         except Exception as broken:  # noqa: BLE001 - handed to whoever awaits `run`
             self._fail(broken)
         self._wake()
 
-    def _settle(self, group: Group) -> None:
-        """What waited for the disk: receipts, replies, and everything that others see."""
-        for step, arrivals in group:
-            for arrival in arrivals:
+    def _stored(self) -> None:
+        if not self.is_storing:
+            _log.info("store_recovered")
+        self.is_storing, self._attempt = True, 0
+        self._counters.counts["commits", ()] += 1
+
+    def _refused(self, group: Group, error: BaseException) -> None:
+        """The disk is full, read-only or broken: nothing is acknowledged, but people see alarms and things act."""
+        self._counters.count("commit_failures")
+        if self.is_storing:
+            _log.error("store_failed", error=str(error), fix="free disk space or replace the disk")
+        self.is_storing = False
+        self._pending = group + self._pending
+        self._shed()
+        pause_s = _RETRY_S[min(self._attempt, len(_RETRY_S) - 1)]
+        self._attempt += 1
+        self._idle.clear()  # nobody else commits until then
+        asyncio.get_running_loop().call_later(pause_s, self._retry)
+
+    def _retry(self) -> None:
+        self._idle.set()
+        self._commit_next()
+        self._wake()
+
+    def _shed(self) -> None:
+        """While the disk refuses: show what was stepped, and give up telemetry beyond a bound, counted.
+
+        Giving it up acknowledges its messages: else the broker would hold back the next alarm behind them.
+        """
+        for each in self._pending:
+            self._show(each)
+        if sum(each.inputs for each in self._pending) <= _SHED_INPUTS:
+            return
+        kept = []
+        for each in self._pending:
+            if _must_be_kept(each.step):
+                kept.append(each)
+                continue
+            self._counters.count("readings_not_stored", len(each.step.readings), reason="disk")
+            for arrival in each.arrivals:
                 if arrival.receipt is not None:
                     arrival.receipt()
-            for reply in step.replies:
-                _, future = self._requests.pop(reply.request_id)
-                if not future.done():
-                    future.set_result(reply)
-            self._publish(step)
+        for each in kept[: max(0, len(kept) - _KEPT_STEPS)]:
+            self._counters.count("steps_not_stored", reason="disk")
+            del each
+        self._pending = kept[-_KEPT_STEPS:]
+
+    def _settle(self, group: Group) -> None:
+        """What waited for the disk: receipts, replies, and everything that others see."""
+        for each in group:
+            for arrival in each.arrivals:
+                if arrival.receipt is not None:
+                    arrival.receipt()
+            for reply in each.step.replies:
+                self._answer(reply)
+            self._show(each)
+
+    def _answer(self, reply: Reply) -> None:
+        self._answered[reply.request_id] = reply
+        if len(self._answered) > _REMEMBERED_REPLIES:
+            self._answered.popitem(last=False)
+        _, future = self._requests.pop(reply.request_id)
+        if not future.done():
+            future.set_result(reply)
+
+    def _show(self, stepped: Stepped) -> None:
+        if not stepped.is_shown:
+            stepped.is_shown = True
+            self._publish(stepped.step)
 
     def _fail(self, error: Exception) -> None:
         if self._failed is not None and not self._failed.done():
@@ -332,13 +348,31 @@ class Pipeline:
     async def trim_forever(self, interval_s: float) -> None:
         """Housekeeping in the writer's thread, a bounded piece at a time."""
         loop = asyncio.get_running_loop()
+        is_more = False
         while True:
-            await asyncio.sleep(interval_s)
+            await asyncio.sleep(_SOON_S if is_more else interval_s)
+            is_more = False
             try:
-                dropped = await loop.run_in_executor(self._executor, self._writer.trim, self._clock.now())
+                trimmed = await loop.run_in_executor(self._executor, self._writer.trim, self._clock.now())
             except Exception as error:  # noqa: BLE001 - housekeeping must not stop the gateway
                 self._counters.count("trim_failures")
                 _log.warning("trim_failed", error=str(error))
             else:
-                if dropped:
-                    self._counters.count("outbox_dropped_readings", dropped)
+                if trimmed.dropped:
+                    self._counters.count("outbox_dropped_readings", trimmed.dropped)
+                is_more = trimmed.is_more
+
+
+def _must_be_kept(step: Step) -> bool:
+    """Is there more in it than telemetry?"""
+    return bool(step.events or step.commands or step.notices or step.replies or step.timers or step.results)
+
+
+def _call_back(
+    loop: asyncio.AbstractEventLoop,
+    then: Callable[[Group, BaseException | None], None],
+    group: Group,
+    done: Future[None],
+) -> None:
+    """From the writer's thread back to the loop."""
+    loop.call_soon_threadsafe(then, group, done.exception())

@@ -110,7 +110,7 @@ BAD = {
     "deep": b"[" * 100_000,
 }
 REASONS = {
-    "nan": "malformed",
+    "nan": "not_finite",
     "array": "shape",
     "empty": "malformed",
     "huge_number": "malformed",
@@ -128,6 +128,15 @@ async def test_bad_payloads_are_counted_and_never_become_values(field: Field, na
     assert field.counters.total("inputs_refused", reason=REASONS.get(name, name)) == 1
     assert [each.value for each in field.readings() if each.quality is not Quality.BAD] == [20.0]
     assert all(each.value is None for each in field.readings() if each.quality is Quality.BAD)
+
+
+@pytest.mark.parametrize("payload", [b'{"alarm": true, "temp": NaN}', b'{"alarm": "true", "temp": "x"}'])
+async def test_a_fire_beside_a_bad_value_is_a_fire(field: Field, payload: bytes) -> None:
+    """One bad value is refused by itself; the alarm in the same message is heard."""
+    async with field.running():
+        await field.publish(TOPIC, payload)
+        await until(lambda: len(field.readings()) == 2)
+    assert [(each.value, each.quality) for each in field.readings()] == [(True, Quality.GOOD), (None, Quality.BAD)]
 
 
 @pytest.mark.parametrize("ts", [0, 4_070_908_800_000, "1970-01-01T00:00:00Z", "yesterday", True, [1]])
@@ -218,6 +227,25 @@ async def test_a_message_that_comes_again_after_a_crash_enters_once(either: Fiel
     assert [each.value for each in either.readings()] == [4.0]
 
 
+async def test_an_alarm_that_was_not_committed_is_not_taken_for_an_older_one(field: Field) -> None:
+    """Alarm, quiet (both committed), alarm again (not committed at the crash): the third comes again and is heard."""
+    field.acks = False
+    async with field.running():
+        for alarm in (True, False, True):
+            await field.publish(TOPIC, {"alarm": alarm})
+        await until(lambda: len(field.readings()) == 3)
+        committed = [each.digest for each in field.arrivals[:2]]
+        for each in field.arrivals[:2]:
+            assert each.receipt is not None
+            each.receipt()
+    field.arrivals.clear()
+    field.driver = field.new_driver()
+    field.driver.expect_again(committed)
+    async with field.running():
+        await until(lambda: len(field.readings()) == 1)
+    assert field.readings()[0].value is True
+
+
 async def test_the_same_message_sent_anew_is_not_a_repeat(field: Field) -> None:
     """A device that says the same thing again, right after the restart, is heard."""
     async with field.running():
@@ -257,6 +285,36 @@ async def test_a_silent_device_is_asked_again_and_reported(field: Field) -> None
         result = await field.driver.write(command(expires_s=0.6))
         await until(lambda: len(field.heard) == 3)
     assert result.outcome is CommandOutcome.UNCONFIRMED
+
+
+async def test_a_device_that_was_away_is_not_commanded_afterwards(field: Field) -> None:
+    """The broker does not keep a command for a device that comes back after the deadline."""
+    sleepy = LinkOptions("127.0.0.1", field.broker.port, "sleepy", clean_session=False)
+    heard: list[Message] = []
+    async with field.running():
+        for is_back in (False, True):
+            link = MqttLink(sleepy, on_message=heard.append)
+            task = asyncio.create_task(link.run())
+            await until(lambda link=link: link.is_up)  # type: ignore[misc]
+            await link.subscribe([("siren/+/set", 1)])
+            if is_back:
+                await field.publish("siren/marker/set", {})
+                await until(lambda: bool(heard))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            if not is_back:
+                assert (await field.driver.write(command(expires_s=0.3))).outcome is CommandOutcome.UNCONFIRMED
+    assert [each.topic for each in heard] == ["siren/marker/set"]
+
+
+async def test_a_retained_report_is_no_readback(field: Field) -> None:
+    """What the broker kept of a device that is gone does not show that it obeys."""
+    async with field.running():
+        await field.publish("siren/SR3-2-03-0301/up", {"on": True}, retain=True)
+    field.driver = field.new_driver()
+    async with field.running():
+        writing = asyncio.ensure_future(field.driver.write(command(expires_s=0.3)))
+        assert (await writing).outcome is CommandOutcome.UNCONFIRMED
 
 
 async def test_nothing_is_sent_after_the_deadline(field: Field) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.clock import SystemClock
 from gateway.counters import Counters
+from gateway.inbox import Inbox
 from gateway.model import (
     SYSTEM,
     Actor,
@@ -27,10 +28,12 @@ from gateway.model import (
     Tick,
     Verb,
 )
-from gateway.pipeline import Inbox, Pipeline
+from gateway.pipeline import Pipeline
 from gateway.store.journal import Batch, Journal
-from gateway.store.outbox import OutboxReader
+from gateway.store.outbox import OutboxReader, Trimmed
 from tests.support_core import now, reading, until
+
+POISON = -1.0
 
 
 class Echo:
@@ -77,9 +80,14 @@ class SlowDisk:
         if self.refusals:
             self.refusals -= 1
             raise OSError("database or disk is full")
+        if any(each.value == POISON for step in batch.steps for each in step.readings):
+            raise TypeError("no disk will ever take this")
         self._journal.commit(batch)
 
-    def trim(self, now: Now) -> int:
+    def is_passing(self, error: BaseException) -> bool:
+        return self._journal.is_passing(error)
+
+    def trim(self, now: Now) -> Trimmed:
         return self._journal.trim(now)
 
 
@@ -156,6 +164,59 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     assert rig.outbox.last_seq(Lane.TELEMETRY) == 1
 
 
+async def test_while_the_disk_refuses_alarms_are_shown_and_judged_for_ever(tmp_path: Path) -> None:
+    """Telemetry beyond a bound is given up, counted and acknowledged, so that the broker goes on handing over; what
+    was judged is shown without the disk; and every fire still sounds its siren."""
+    rig = Rig(tmp_path)
+    acknowledged: list[int] = []
+    async with rig.running() as pipeline:
+        rig.disk.refusals = 1_000_000
+        for n in range(3000):
+            pipeline.inbox.deliver(arrival(float(n), lambda: acknowledged.append(1)))
+        await until(lambda: len(acknowledged) > 2000)
+        for n in range(5):
+            pipeline.inbox.deliver(arrival(True))
+            await until(lambda n=n: len(rig.acted) == n + 1)  # type: ignore[misc]
+        await until(lambda: any(step.commands for step in rig.published))
+        rig.disk.refusals = 0
+        await until(lambda: pipeline.is_storing)
+        await until(lambda: rig.outbox.last_seq(Lane.TELEMETRY) > 0)
+    given_up = rig.counters.total("readings_not_stored", reason="disk")
+    assert given_up == len([1 for _ in acknowledged]) - (3000 - given_up)
+
+
+async def test_a_batch_that_no_disk_takes_costs_itself_only(tmp_path: Path) -> None:
+    """A fault of ours in one step is logged and counted; what was stepped before and after it is stored."""
+    rig = Rig(tmp_path)
+    acknowledged: list[float] = []
+    async with rig.running() as pipeline:
+        rig.disk.may_go.clear()
+        pipeline.inbox.deliver(arrival(0.0))
+        await until(lambda: rig.disk.is_waiting)
+        for value in (1.0, POISON, 2.0):
+            pipeline.inbox.deliver(arrival(value, lambda value=value: acknowledged.append(value)))  # type: ignore[misc]
+            await until(lambda value=value: sum(rig.core.batches) == 2 + [1.0, POISON, 2.0].index(value))  # type: ignore[misc]
+        rig.disk.may_go.set()
+        await until(lambda: len(acknowledged) == 3)
+    assert acknowledged == [1.0, POISON, 2.0]
+    assert rig.counters.total("steps_not_stored", reason="broken") == 1
+    assert rig.outbox.last_seq(Lane.TELEMETRY) == 3
+
+
+async def test_what_is_not_worth_a_commit_is_not_shown_before_what_was_stepped_first(tmp_path: Path) -> None:
+    """Screens see steps in their order, also when a later one has nothing to write."""
+    rig = Rig(tmp_path)
+    async with rig.running() as pipeline:
+        rig.disk.may_go.clear()
+        pipeline.inbox.deliver(arrival(1.0))
+        await until(lambda: rig.disk.is_waiting)
+        pipeline.inbox.put(Tick())
+        await until(lambda: rig.core.ticks == 1)
+        rig.disk.may_go.set()
+        await until(lambda: len(rig.published) == 2)
+    assert [len(step.readings) for step in rig.published] == [1, 0]
+
+
 async def test_an_operator_is_answered_after_the_commit(tmp_path: Path) -> None:
     """The answer to a verb waits for the disk, and the same request asked twice is done once."""
     rig = Rig(tmp_path)
@@ -209,9 +270,18 @@ async def test_a_timer_wakes_the_core(tmp_path: Path) -> None:
         await until(lambda: rig.core.ticks == 1, 2.0)
 
 
+def drained(inbox: Inbox) -> list[object]:
+    """The values of everything that waits, in the order in which it would be judged."""
+    values: list[object] = []
+    while len(inbox):
+        _, arrivals = inbox.drain(256)
+        values += [each.value for one in arrivals for each in one.inputs if isinstance(each, Reading)]
+    return values
+
+
 def test_a_full_lane_keeps_the_newest_of_each_point_and_every_receipt() -> None:
     """When readings come faster than they can be judged, the newest of a point survives, counted; a message that
-    must be acknowledged is never merged."""
+    must be acknowledged is never merged, and nothing older is judged after it."""
     counters = Counters()
     inbox = Inbox(counters, lambda: None)
     for _ in range(20_000):
@@ -219,10 +289,26 @@ def test_a_full_lane_keeps_the_newest_of_each_point_and_every_receipt() -> None:
     inbox.deliver(arrival(1.0))
     inbox.deliver(arrival(2.0))
     inbox.deliver(arrival(3.0, lambda: None))
-    assert len(inbox) == 20_002
-    assert counters.total("inbox_merged") == 1
-    values = []
-    while len(inbox):
-        _, arrivals = inbox.drain(256)
-        values += [each.inputs[0].value for each in arrivals if isinstance(each.inputs[0], Reading)]
-    assert values[20_000:] == [3.0, 2.0]
+    assert counters.total("inbox_merged") == 2
+    assert drained(inbox)[20_000:] == [3.0]
+
+
+def test_nothing_newer_overtakes_what_was_merged() -> None:
+    """When a full lane has drained a little, a newer reading does not pass the older one that waits beside it."""
+    inbox = Inbox(Counters(), lambda: None)
+    for _ in range(20_000):
+        inbox.deliver(arrival(0.0))
+    inbox.deliver(arrival(1.0))
+    inbox.drain(256)
+    inbox.deliver(arrival(2.0))
+    assert drained(inbox)[-1] == 2.0
+
+
+def test_a_pulse_of_an_alarm_point_survives_a_full_lane() -> None:
+    """Smoke that comes and goes while the lane is full is judged twice, not merged into nothing."""
+    inbox = Inbox(Counters(), lambda: None, keeps={reading().point_id})
+    for _ in range(20_000):
+        inbox.deliver(Arrival((reading("other", 0.0),)))
+    inbox.deliver(arrival(True))
+    inbox.deliver(arrival(False))
+    assert drained(inbox)[-2:] == [True, False]

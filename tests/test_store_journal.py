@@ -36,7 +36,7 @@ def test_what_was_going_on_is_restored(tmp_path: Path) -> None:
     first = journal(tmp_path)
     first.commit(Batch([full_step()], [b"0123456789", b"abcdefghij"]))
     first.close()
-    restored = journal(tmp_path).restore()
+    restored = journal(tmp_path).restore(now())
     assert restored.alarms == (alarm(),)
     assert restored.occurrences == {("smoke-fire", "3-2-03-0301/smoke/alarm"): 1}
     assert restored.timers == (("for:1", now().utc, 5.0),)
@@ -56,7 +56,7 @@ def test_results_close_commands_and_notices(tmp_path: Path) -> None:
         NoticeResult(step.notices[0].key, is_accepted=True, at=now(1).utc),
     ]
     store.commit(Batch([Step(now(1), results=results)]))
-    restored = store.restore()
+    restored = store.restore(now())
     assert restored.commands == ()
     assert restored.notices == ()
     assert restored.said == (step.notices[0].key,)
@@ -94,7 +94,7 @@ def test_only_what_every_uplink_has_settled_is_trimmed(tmp_path: Path) -> None:
     cursors.adopt(OutboxReader(str(tmp_path)).epoch)
     cursors.settle("a", Lane.TELEMETRY, 3)
     cursors.settle("b", Lane.TELEMETRY, 1)
-    assert store.trim(now()) == 0
+    assert store.trim(now()).dropped == 0
     assert [each.seq for each in OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 0)] == [2, 3]
 
 
@@ -115,7 +115,7 @@ def test_full_outbox_drops_oldest_telemetry_and_no_alarm(tmp_path: Path) -> None
     store.commit(Batch([full_step(1)]))
     for n in range(40):
         store.commit(telemetry(100, n))
-    dropped = store.trim(now())
+    dropped = store.trim(now()).dropped
     reader = OutboxReader(str(tmp_path))
     left = reader.take(Lane.TELEMETRY, 0, limit=1000)
     assert dropped == 1 + 100 * (40 - len(left))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
 from typing import Any, TypeVar
@@ -55,6 +55,10 @@ class Port:
     async def events(self, alarm_id: str) -> Sequence[AlarmEvent]:
         """The alarm's journal, oldest first."""
         return await self._ask(lambda: self._reader.events(alarm_id))
+
+    async def commands(self, alarm_id: str) -> Sequence[Mapping[str, Any]]:
+        """What the alarm commanded and what became of it."""
+        return await self._ask(lambda: self._reader.commands(alarm_id))
 
     async def alarm(self, alarm_id: str) -> Alarm | None:
         """The alarm, open or ended."""

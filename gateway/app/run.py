@@ -75,14 +75,14 @@ class Gateway:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._screens = ThreadPoolExecutor(1, thread_name_prefix="screens")
         self._journal = Journal(site.data_dir, [each.id for each in site.uplinks], site.retention_bytes)
-        restored = self._journal.restore()
+        restored = self._journal.restore(clock.now())
         self._engine = Engine(site, counters=self.counters, policy=NoticePolicy(site))
         self._engine.restore(restored.alarms, restored.occurrences, restored.timers, clock.now())
         self._engine.restore_said(restored.said)
         self._drivers = self._build_drivers(restored)
         self.pipeline = Pipeline(
             self._engine, self._journal, clock, self.counters,
-            executor=self._writer, act=self._act, publish=self._publish,
+            executor=self._writer, act=self._act, publish=self._publish, keeps=_never_merged(site),
         )  # fmt: skip
         self._channels = Channels(site, clock)
         self._effects = Effects(self._writers(), self._channels.send, self.pipeline.inbox.put, clock, self.counters)
@@ -169,10 +169,23 @@ class Gateway:
         if path.exists():
             return path.read_text().strip()
         code = new_setup_code()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        half = path.with_suffix(".new")  # a power cut must not leave an empty code behind
+        with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(code + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        half.replace(path)
         return code
+
+
+def _never_merged(site: Site) -> frozenset[str]:
+    """Points whose every reading counts: alarms and presses."""
+    return frozenset(
+        point.id
+        for device in site.devices.values()
+        for point in device.points
+        if point.is_event or point.alarm_class is not None
+    )
 
 
 def run_gateway(site: Site, config: Path, clock: Clock) -> None:

@@ -6,6 +6,7 @@ from a closed set, and never anything else.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -103,15 +104,21 @@ def parse(payload: bytes, *, is_text: bool) -> Any:
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError:
-        raise BadPayload("malformed" if _is_utf8(payload) else "encoding") from None
+        return _parse_leniently(payload)
 
 
-def _is_utf8(payload: bytes) -> bool:
+def _parse_leniently(payload: bytes) -> Any:
+    """NaN and Infinity are no JSON, but a fire that comes beside one is a fire: only that value is bad."""
     try:
-        payload.decode()
+        text = payload.decode()
     except UnicodeDecodeError:
-        return False
-    return True
+        raise BadPayload("encoding") from None
+    if "NaN" not in text and "Infinity" not in text:
+        raise BadPayload("malformed")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadPayload("malformed") from None
 
 
 def converter(
@@ -164,6 +171,8 @@ def _bool(raw: Any) -> Value:
         return bool(raw)
     if type(raw) is int and raw in (0, 1):
         return raw == 1
+    if type(raw) is str and raw.strip().lower() in _WORDS:
+        return _WORDS[raw.strip().lower()]
     raise BadPayload("type")
 
 

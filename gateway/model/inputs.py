@@ -111,6 +111,7 @@ class CommandOutcome(StrEnum):
     FAILED = "failed"
     EXPIRED = "expired"  # its deadline had passed: not executed
     REFUSED = "refused"
+    SUPERSEDED = "superseded"  # a newer command for the same point took its place
 
 
 @dataclass(frozen=True, slots=True)

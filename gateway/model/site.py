@@ -129,6 +129,7 @@ class Action:
     value: Value
     expires_s: float
     is_safety: bool  # leaves at the engine's decision, in parallel with the commit
+    until: str = ""  # "silenced" | "reset": the event of its alarm that sets the points false again; "": none does
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_read
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
 _DIGEST_BYTES = 10
 _RECEIPT_AGE_S = 10.0  # a PUBACK older than this before the last commit has reached the broker
+_PASSING = (
+    apsw.FullError, apsw.IOError, apsw.BusyError, apsw.LockedError, apsw.ReadOnlyError, apsw.CantOpenError,
+    apsw.CorruptError, apsw.NotADBError, apsw.NoMemError, OSError,
+)  # fmt: skip
 _KEEP_REQUESTS_S = 7 * 86_400.0
 
 
@@ -84,16 +88,25 @@ class Journal:
             outbox.append(self._db, codec.to_ms(last.utc), readings, events)
             self._write_receipts(batch.digests, last)
 
-    def trim(self, now: Now) -> int:
-        """A bounded piece of housekeeping; returns how many unsettled readings were dropped for want of room."""
+    def is_passing(self, error: BaseException) -> bool:
+        """May the same batch be written later? The disk is full, read-only, busy or broken."""
+        return isinstance(error, _PASSING)
+
+    def trim(self, now: Now) -> outbox.Trimmed:
+        """A bounded piece of housekeeping."""
         self._db.execute(
             "DELETE FROM requests WHERE at_ms < ?", (codec.to_ms(now.utc - timedelta(seconds=_KEEP_REQUESTS_S)),)
         )
         return self._trimmer.trim()
 
-    def restore(self) -> Restored:
-        """What a restart needs."""
+    def restore(self, now: Now) -> Restored:
+        """What a restart needs. Notices of alarms that are taken care of or over are not sent any more."""
         db = self._db
+        db.execute(
+            "UPDATE notices SET is_accepted = 0, closed_ms = ?, detail = 'overtaken by a restart' WHERE is_accepted IS"
+            " NULL AND alarm_id NOT IN (SELECT id FROM alarms WHERE is_open AND body ->> 'handling' = 'new')",
+            (codec.to_ms(now.utc),),
+        )
         return Restored(
             alarms=_alarms(db.execute("SELECT body FROM alarms WHERE is_open = 1 ORDER BY raised_ms, id")),
             occurrences={

@@ -8,6 +8,7 @@ belongs to `cloud_bridge`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import apsw
 import orjson
@@ -36,6 +37,13 @@ def append(
         )
 
 
+class Trimmed(NamedTuple):
+    """What one piece of housekeeping did."""
+
+    dropped: int  # unsettled readings, for want of room
+    is_more: bool  # there is more to delete: come again soon
+
+
 class Trimmer:
     """Deletes what every enabled uplink has settled, and the oldest telemetry beyond the bound; alarms never."""
 
@@ -44,18 +52,32 @@ class Trimmer:
         self._directory = directory
         self._uplinks = tuple(uplinks)
         self._limit = limit_bytes
-        self._bytes = 0  # of the telemetry lane when last counted
+        self._bytes = 0  # of the telemetry lane, up to ``_counted_to``
         self._counted_to = 0
         self._cursors: apsw.Connection | None = None
 
-    def trim(self) -> int:
-        """Delete at most `_TRIM_ROWS` rows of each lane; returns how many unsettled readings were dropped."""
+    def trim(self) -> Trimmed:
+        """Delete at most `_TRIM_ROWS` rows of each lane."""
+        self._count_new()
+        is_more = False
         for lane, table in _TABLES.items():
-            self._db.execute(
-                f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} WHERE seq <= ? ORDER BY seq LIMIT ?)",  # noqa: S608 - a constant
+            sizes = self._db.execute(
+                f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} WHERE seq <= ? ORDER BY seq LIMIT ?)"  # noqa: S608 - constants
+                " RETURNING length(body)",
                 (self._settled(lane), _TRIM_ROWS),
-            )
-        return self._drop_oldest()
+            ).fetchall()
+            is_more = is_more or len(sizes) == _TRIM_ROWS
+            if lane is Lane.TELEMETRY:
+                self._bytes -= sum(int(str(row[0])) for row in sizes)
+        dropped = self._drop_oldest()
+        return Trimmed(dropped, is_more or self._bytes > self._limit)
+
+    def _count_new(self) -> None:
+        newest = number(self._db, "SELECT max(seq) FROM outbox_telemetry")
+        self._bytes += number(
+            self._db, "SELECT sum(length(body)) FROM outbox_telemetry WHERE seq > ?", self._counted_to
+        )
+        self._counted_to = max(self._counted_to, newest)
 
     def _settled(self, lane: Lane) -> int:
         """Up to where every enabled uplink has settled; all of it where there is none."""
@@ -75,10 +97,6 @@ class Trimmer:
 
     def _drop_oldest(self) -> int:
         db = self._db
-        self._bytes += number(db, "SELECT sum(length(body)) FROM outbox_telemetry WHERE seq > ?", self._counted_to)
-        self._counted_to = max(self._counted_to, number(db, "SELECT max(seq) FROM outbox_telemetry"))
-        if self._bytes > self._limit:  # an upper bound: what was settled since is still in it
-            self._bytes = number(db, "SELECT sum(length(body)) FROM outbox_telemetry")
         if self._bytes <= self._limit:
             return 0
         dropped, last = 0, 0

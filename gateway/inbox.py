@@ -1,0 +1,91 @@
+"""The inbox: everything that enters the gateway waits here for its batch. Bounded; every drop is counted.
+
+What becomes of it is the pipeline's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Container
+
+from gateway.counters import Counters
+from gateway.model import Arrival, DeviceStatus, Input, Reading
+
+_LANE_ARRIVALS = 20_000  # waiting in the readings lane
+_LANE_MERGED = 20_000  # points whose newest reading waits beside a full lane
+
+
+class Inbox:
+    """Two lanes. Requests and results are never dropped; readings are merged by point when their lane is full."""
+
+    def __init__(self, counters: Counters, arrived: Callable[[], None], keeps: Container[str] = ()) -> None:
+        """``arrived`` is called for everything that enters, and must be cheap; ``keeps``: points never merged."""
+        self._counters = counters
+        self._keeps = keeps
+        self._arrived = arrived
+        self._control: deque[Input] = deque()
+        self._readings: deque[Arrival] = deque()
+        self._merged: dict[str, Reading] = {}
+
+    def put(self, item: Input) -> None:
+        """Add a request, a result or a tick. Their number is bounded by those who make them."""
+        self._control.append(item)
+        self._arrived()
+
+    def deliver(self, arrival: Arrival) -> None:
+        """Add what a driver read. Never blocks.
+
+        An arrival with a receipt is always taken: the sender keeps it until it is acknowledged, and has a bounded
+        number under way. Of any other, when the lane is full, the newest reading of a point wins; what says that a
+        device came or went, and the points of ``keeps`` (alarms, presses), are taken as they are up to twice the lane.
+        """
+        if arrival.receipt is not None or (len(self._readings) < _LANE_ARRIVALS and not self._merged):
+            self._readings.append(arrival)
+            if self._merged:
+                self._forget_older(arrival)
+        else:
+            self._squeeze(arrival)
+        self._arrived()
+
+    def drain(self, limit: int) -> tuple[list[Input], list[Arrival]]:
+        """At most ``limit`` requests and results, and arrivals of at most ``limit`` together (but at least one)."""
+        control = [self._control.popleft() for _ in range(min(limit, len(self._control)))]
+        arrivals: list[Arrival] = []
+        readings = self._readings
+        room = limit
+        while readings and room > 0:
+            arrival = readings.popleft()
+            arrivals.append(arrival)
+            room -= len(arrival.inputs) or 1
+        if not readings and self._merged:
+            arrivals.append(Arrival(tuple(self._merged.values())))
+            self._merged = {}
+        return control, arrivals
+
+    def __len__(self) -> int:
+        return len(self._control) + len(self._readings) + len(self._merged)
+
+    def _squeeze(self, arrival: Arrival) -> None:
+        """Take what must not be merged, merge the rest."""
+        kept = tuple(each for each in arrival.inputs if isinstance(each, DeviceStatus) or each.point_id in self._keeps)
+        if kept and len(self._readings) < 2 * _LANE_ARRIVALS:
+            self._readings.append(Arrival(kept))
+        elif kept:
+            self._counters.count("inbox_dropped", len(kept), reason="lane_full")
+        for each in arrival.inputs:
+            if isinstance(each, Reading) and each.point_id not in self._keeps:
+                self._merge(each)
+
+    def _merge(self, reading: Reading) -> None:
+        if reading.point_id in self._merged:
+            self._counters.count("inbox_merged")
+        elif len(self._merged) >= _LANE_MERGED:
+            self._counters.count("inbox_dropped", reason="merge_full")
+            return
+        self._merged[reading.point_id] = reading
+
+    def _forget_older(self, arrival: Arrival) -> None:
+        """What was merged before is older than what has just come: it must not be judged after it."""
+        for each in arrival.inputs:
+            if isinstance(each, Reading) and self._merged.pop(each.point_id, None) is not None:
+                self._counters.count("inbox_merged")
