@@ -1,0 +1,115 @@
+"""Effects: every command ends in exactly one result, and a point does one thing at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from gateway.clock import SystemClock
+from gateway.counters import Counters
+from gateway.effects import Effects
+from gateway.model import (
+    SYSTEM,
+    Command,
+    CommandOutcome,
+    CommandResult,
+    Input,
+    Notice,
+    NoticeResult,
+    Value,
+)
+from tests.support_core import until
+
+CLOCK = SystemClock()
+
+
+class Door:
+    """A driver whose door moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Value]] = []
+        self.moves = asyncio.Event()
+
+    def write(self, command: Command) -> Awaitable[CommandResult]:
+        self.sent.append((command.id, command.value))
+        return self._until_moved(command)
+
+    async def _until_moved(self, command: Command) -> CommandResult:
+        await self.moves.wait()
+        return CommandResult(command.id, CommandOutcome.DONE, CLOCK.now().utc, command.value)
+
+
+def command(name: str, value: Value, *, is_safety: bool = False, expires_s: float = 5.0) -> Command:
+    expires_at = CLOCK.now().utc + timedelta(seconds=expires_s)
+    return Command(name, "door/release", value, SYSTEM, "a", expires_at, is_safety)
+
+
+def rig(write: Callable[[Command], Awaitable[CommandResult]]) -> tuple[Effects, list[CommandResult]]:
+    results: list[CommandResult] = []
+
+    def report(item: Input) -> None:
+        assert isinstance(item, CommandResult)
+        results.append(item)
+
+    async def send(notice: Notice) -> NoticeResult:
+        raise NotImplementedError(notice)
+
+    return Effects({"door/release": write}, send, report, CLOCK, Counters()), results
+
+
+def outcomes(results: list[CommandResult]) -> list[tuple[str, str]]:
+    return [(each.command_id, each.outcome.value) for each in results]
+
+
+async def test_a_newer_command_takes_the_place_of_an_older_one() -> None:
+    """A door that is still being locked is released by a fire, and the lock is not tried again afterwards."""
+    door = Door()
+    effects, results = rig(door.write)
+    effects.act([command("lock", False)])
+    effects.act([command("release", True, is_safety=True)])
+    door.moves.set()
+    await until(lambda: len(results) == 2)
+    assert door.sent == [("lock", False), ("release", True)]
+    assert outcomes(results) == [("lock", "superseded"), ("release", "done")]
+
+
+async def test_nothing_ordinary_ends_a_safety_command() -> None:
+    """While a fire releases a door, a remote lock of the same door is refused."""
+    door = Door()
+    effects, results = rig(door.write)
+    effects.act([command("release", True, is_safety=True)])
+    effects.act([command("lock", False)])
+    await until(lambda: len(results) == 1)
+    door.moves.set()
+    await until(lambda: len(results) == 2)
+    assert outcomes(results) == [("lock", "refused"), ("release", "done")]
+    assert door.sent == [("release", True)]
+
+
+async def test_a_driver_that_breaks_ends_the_command_as_failed() -> None:
+    """A fault in a driver, at once or later, leaves no command without an end."""
+
+    async def later(_command: Command) -> CommandResult:
+        raise RuntimeError
+
+    def at_once(_command: Command) -> Awaitable[CommandResult]:
+        raise RuntimeError
+
+    for write in (later, at_once):
+        effects, results = rig(write)
+        effects.act([command("release", True)])
+        await until(lambda results=results: len(results) == 1)  # type: ignore[misc]
+        assert outcomes(results) == [("release", "failed")]
+
+
+async def test_too_late_and_nobody_there() -> None:
+    """A command past its deadline is not sent; one for an unknown point is refused."""
+    door = Door()
+    effects, results = rig(door.write)
+    effects.act([command("late", True, expires_s=-1)])
+    nowhere = Command("nowhere", "x", True, SYSTEM, "a", CLOCK.now().utc + timedelta(seconds=5))
+    effects.act([nowhere])
+    await until(lambda: len(results) == 2)
+    assert sorted(outcomes(results)) == [("late", "expired"), ("nowhere", "refused")]
+    assert door.sent == []
