@@ -43,6 +43,7 @@ class Effects:
         self._counters = counters
         self._tasks: set[asyncio.Task[None]] = set()
         self._live: dict[str, tuple[Command, asyncio.Task[None]]] = {}  # by point id: the command under way
+        self._superseded: set[str] = set()  # ids of commands that are being cancelled
 
     def act(self, commands: Sequence[Command]) -> None:
         """Carry out commands, each on its own: one that hangs delays no other."""
@@ -79,11 +80,14 @@ class Effects:
         before, task = live
         if before.is_safety and not command.is_safety and before.value != command.value:
             return False
-        task.cancel()
+        # Not at once: a coroutine that is cancelled before its first step never cleans up.
+        asyncio.get_running_loop().call_soon(task.cancel)
+        self._superseded.add(before.id)
         self._end(before, self._result(before, CommandOutcome.SUPERSEDED, f"by {command.id}"))
         return True
 
     def _leave_place(self, command: Command, _task: asyncio.Task[None]) -> None:
+        self._superseded.discard(command.id)
         live = self._live.get(command.point_id)
         if live is not None and live[0] is command:
             del self._live[command.point_id]
@@ -115,7 +119,8 @@ class Effects:
         except Exception as error:  # noqa: BLE001 - a driver that breaks must not leave a command without an end
             _log.exception("command_broke", command=command.id)
             result = self._result(command, CommandOutcome.FAILED, type(error).__name__)
-        self._end(command, result)
+        if command.id not in self._superseded:  # then its end was reported already
+            self._end(command, result)
 
     def _end(self, command: Command, result: CommandResult) -> None:
         self._counters.count("commands", outcome=result.outcome.value)
