@@ -16,7 +16,8 @@ from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.model import Command, CommandOutcome, CommandResult, Input, Notice, NoticeResult
 
-_MOST_UNDER_WAY = 2000  # commands and notices; beyond it they fail at once, visibly
+_MOST_UNDER_WAY = 2_000  # ordinary commands; beyond it they fail at once, visibly
+_MOST_NOTICES = 20_000  # and notices: a burst of alarms waits for its channels
 
 _log = structlog.get_logger(__name__)
 
@@ -129,7 +130,7 @@ class Effects:
         self._report(result)
 
     async def _say(self, notice: Notice) -> None:
-        if len(self._tasks) > _MOST_UNDER_WAY:
+        if len(self._tasks) > _MOST_NOTICES:
             result = NoticeResult(notice.key, is_accepted=False, at=self._clock.now().utc, detail="too much under way")
         else:
             result = await self._send(notice)

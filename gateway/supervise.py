@@ -21,7 +21,12 @@ _log = structlog.get_logger(__name__)
 
 
 async def keep_running(
-    name: str, run: Callable[[], Awaitable[None]], counters: Counters, *, expected: type[Exception]
+    name: str,
+    run: Callable[[], Awaitable[None]],
+    counters: Counters,
+    *,
+    expected: type[Exception],
+    longest_pause_s: float = _LONGEST_PAUSE_S,
 ) -> None:
     """Run ``run`` for ever: again after ``expected``, with growing pauses; any other exception is raised.
 
@@ -42,4 +47,4 @@ async def keep_running(
             is_failing = True
         counters.count("task_restarts", task=name)
         await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        pause_s = min(pause_s * 2, longest_pause_s)

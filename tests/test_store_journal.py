@@ -161,6 +161,32 @@ def test_cursors_of_a_replaced_database_trim_nothing(tmp_path: Path) -> None:
     assert cursors.get("a", Lane.TELEMETRY) == 0
 
 
+def test_a_broken_bridge_file_is_put_aside(tmp_path: Path) -> None:
+    """The bridge's file holds only how far it got: a broken one must not keep alarms from the cloud."""
+    journal(tmp_path).close()
+    (tmp_path / "bridge.db").write_bytes(b"not a database at all" * 1000)
+    cursors = CursorStore(str(tmp_path))
+    assert cursors.get("a", Lane.ALARM) == 0
+    assert (tmp_path / "bridge.db.broken").exists()
+
+
+def test_a_broken_bridge_file_trims_nothing(tmp_path: Path) -> None:
+    """As long as nobody can say what was settled, nothing counts as settled."""
+    store = journal(tmp_path)
+    (tmp_path / "bridge.db").write_bytes(b"not a database at all" * 1000)
+    store.commit(telemetry(1))
+    assert store.trim(now()).dropped == 0
+    assert OutboxReader(str(tmp_path)).last_seq(Lane.TELEMETRY) == 1
+
+
+def test_receipts_are_remembered_in_order_whatever_the_clock_does(tmp_path: Path) -> None:
+    """A clock that steps back an hour does not hide what was committed last."""
+    store = journal(tmp_path)
+    for n, seconds in enumerate((0.0, 1.0, -3600.0)):
+        store.commit(Batch([Step(now(seconds), readings=[reading()])], [b"%010d" % n]))
+    assert store.restore(now()).digests == (b"0000000000", b"0000000001", b"0000000002")
+
+
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     """An older program does not write into a database it does not understand."""
     db = open_gateway(str(tmp_path))

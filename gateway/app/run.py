@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -23,9 +24,10 @@ from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.drivers.base import Driver, DriverError
 from gateway.drivers.mqtt import MqttDriver
+from gateway.drivers.mqtt_params import MqttBus
 from gateway.drivers.table import DRIVERS
 from gateway.effects import Effects, Write
-from gateway.model import Command, Site, Step
+from gateway.model import Bus, Command, Site, Step
 from gateway.notify.channels import Channels
 from gateway.notify.policy import NoticePolicy
 from gateway.pipeline import Pipeline
@@ -41,6 +43,7 @@ from gateway.web.server import listen, serve
 LOCK_FILE = "gateway.lock"
 SETUP_CODE_FILE = "setup-code"
 _TRIM_EVERY_S = 1.0
+_LINE_PAUSE_S = 2.0  # a line to devices is tried again soon: meanwhile nobody hears them
 _UPLINKS_EVERY_S = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -133,7 +136,7 @@ class Gateway:
         drivers: dict[str, Driver] = {}
         for bus in self._site.buses.values():
             devices = [each for each in self._site.devices.values() if each.bus_id == bus.id]
-            driver = DRIVERS[bus.type].build(bus, devices, self._clock, self.counters)
+            driver = DRIVERS[bus.type].build(_named(bus, self._site.id), devices, self._clock, self.counters)
             if isinstance(driver, MqttDriver):
                 driver.expect_again(restored.digests)
             drivers[bus.id] = driver
@@ -149,7 +152,11 @@ class Gateway:
 
     async def _keep_driver(self, name: str, driver: Driver) -> None:
         await keep_running(
-            f"bus {name}", lambda: driver.run(self.pipeline.inbox.deliver), self.counters, expected=DriverError
+            f"bus {name}",
+            lambda: driver.run(self.pipeline.inbox.deliver),
+            self.counters,
+            expected=DriverError,
+            longest_pause_s=_LINE_PAUSE_S,
         )
 
     def _publish(self, step: Step) -> None:
@@ -176,6 +183,14 @@ class Gateway:
             os.fsync(file.fileno())
         half.replace(path)
         return code
+
+
+def _named(bus: Bus, gateway_id: str) -> Bus:
+    """An MQTT session named after its gateway: two with one name would throw each other out for ever."""
+    if isinstance(bus.params, MqttBus) and not bus.params.client_id:
+        name = f"shouwang-{gateway_id}-{bus.id}"
+        return replace(bus, params=bus.params.model_copy(update={"client_id": name}))
+    return bus
 
 
 def _never_merged(site: Site) -> frozenset[str]:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 
 _WINDOW_S = 10.0  # after a session is taken up again, messages may be repeats for this long
+_UNMARKED = 256  # of the newest are compared where a broker marks nothing
 _REMEMBERED = 4096  # messages of the running session: more than a broker keeps in flight
 
 
@@ -30,8 +31,9 @@ class Repeats:
         self._until_s = 0.0
 
     def expect(self, digests: Iterable[bytes]) -> None:
-        """These were committed shortly before the last stop."""
-        for each in digests:
+        """These were committed before the last stop, oldest first."""
+        taken = list(digests)
+        for each in taken if self._are_marked else taken[-_UNMARKED:]:
             self._suspects[self._key(each)] = each
 
     def took(self, digest: bytes, now_s: float) -> None:

@@ -41,7 +41,7 @@ _GATEWAY_SCHEMA = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, items INTEGER NOT NULL, body BLOB NOT NULL);
     CREATE TABLE outbox_telemetry (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, items INTEGER NOT NULL, body BLOB NOT NULL);
-    CREATE TABLE receipts (slot INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, digests BLOB NOT NULL);
+    CREATE TABLE receipts (slot INTEGER PRIMARY KEY, seq INTEGER NOT NULL, digests BLOB NOT NULL);
     CREATE TABLE users (
         name TEXT PRIMARY KEY, role TEXT NOT NULL, password_hash TEXT NOT NULL, created_ms INTEGER NOT NULL)
         WITHOUT ROWID;
@@ -66,6 +66,9 @@ _BRIDGE_SCHEMA = (
 )
 
 
+_LOG_BYTES = 16_000_000  # to which the log shrinks after a reader had held it up
+
+
 class StoreError(Exception):
     """The database cannot be opened or written; the text says what the operator must do."""
 
@@ -77,13 +80,26 @@ def open_gateway(directory: str) -> apsw.Connection:
     database (the bridge, a platform) must be able to see that they are not of this one.
     """
     db = _open(Path(directory) / GATEWAY_FILE, _GATEWAY_SCHEMA)
-    db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (secrets.token_hex(4),))
+    try:
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (secrets.token_hex(4),))
+    except apsw.Error as error:
+        raise StoreError(f"cannot write {GATEWAY_FILE} in {directory}: {error}") from error
     return db
 
 
 def open_bridge(directory: str) -> apsw.Connection:
-    """The bridge's own database."""
-    return _open(Path(directory) / BRIDGE_FILE, _BRIDGE_SCHEMA)
+    """The bridge's own database. A broken one is put aside: it holds cursors, and what is sent again has its old id."""
+    path = Path(directory) / BRIDGE_FILE
+    try:
+        return _open(path, _BRIDGE_SCHEMA)
+    except StoreError as error:
+        if not isinstance(error.__cause__, apsw.NotADBError | apsw.CorruptError):
+            raise
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.replace(part.with_name(part.name + ".broken"))
+        return _open(path, _BRIDGE_SCHEMA)
 
 
 def open_reader(directory: str, name: str) -> apsw.Connection:
@@ -110,6 +126,7 @@ def _open(path: Path, schema: tuple[str, ...]) -> apsw.Connection:
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", 2)  # FULL: a commit that returned survives a power cut
         db.pragma("foreign_keys", 1)
+        db.pragma("journal_size_limit", _LOG_BYTES)
         _migrate(db, schema)
     except (apsw.Error, OSError) as error:
         raise StoreError(f"cannot open {path}: {error}") from error

@@ -33,7 +33,6 @@ from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_read
 
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
 _DIGEST_BYTES = 10
-_RECEIPT_AGE_S = 10.0  # a PUBACK older than this before the last commit has reached the broker
 _PASSING = (
     apsw.FullError, apsw.IOError, apsw.BusyError, apsw.LockedError, apsw.ReadOnlyError, apsw.CantOpenError,
     apsw.CorruptError, apsw.NotADBError, apsw.NoMemError, OSError,
@@ -68,7 +67,7 @@ class Journal:
 
     def __init__(self, directory: str, uplinks: Sequence[str], limit_bytes: int) -> None:
         self._db = open_gateway(directory)
-        self._slot = number(self._db, "SELECT slot FROM receipts ORDER BY at_ms DESC, slot DESC LIMIT 1")
+        self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
         self._trimmer = outbox.Trimmer(self._db, directory, uplinks, limit_bytes)
 
     def commit(self, batch: Batch) -> None:
@@ -86,7 +85,7 @@ class Journal:
                 events += [(event, step.alarms[event.alarm_id]) for event in step.events]
                 self._write_step(step, batch.requests)
             outbox.append(self._db, codec.to_ms(last.utc), readings, events)
-            self._write_receipts(batch.digests, last)
+            self._write_receipts(batch.digests)
 
     def is_passing(self, error: BaseException) -> bool:
         """May the same batch be written later? The disk is full, read-only, busy or broken."""
@@ -207,18 +206,16 @@ class Journal:
         )
         write_audit(self._db, now_ms, request.actor, f"alarm.{request.verb.value}", detail)
 
-    def _write_receipts(self, digests: list[bytes], now: Now) -> None:
+    def _write_receipts(self, digests: list[bytes]) -> None:
         if digests:
-            self._slot = (self._slot + 1) % _RECEIPT_SLOTS
+            self._receipt_seq += 1
             self._db.execute(
                 "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?)",
-                (self._slot, codec.to_ms(now.utc), b"".join(digests)),
+                (self._receipt_seq % _RECEIPT_SLOTS, self._receipt_seq, b"".join(digests)),
             )
 
     def _recent_digests(self) -> tuple[bytes, ...]:
-        since = number(self._db, "SELECT max(at_ms) FROM receipts") - int(_RECEIPT_AGE_S * 1000)
-        rows = self._db.execute("SELECT digests FROM receipts WHERE at_ms >= ? ORDER BY at_ms, slot", (since,))
-        joined = b"".join(bytes(row[0]) for row in rows)
+        joined = b"".join(bytes(row[0]) for row in self._db.execute("SELECT digests FROM receipts ORDER BY seq"))
         return tuple(joined[at : at + _DIGEST_BYTES] for at in range(0, len(joined), _DIGEST_BYTES))
 
     def _open_commands(self) -> tuple[Command, ...]:

@@ -88,12 +88,17 @@ class Trimmer:
                 self._cursors = open_reader(self._directory, BRIDGE_FILE)
             except StoreError:
                 return 0  # the bridge has never run
-        if epoch(self._cursors) != epoch(self._db):
-            return 0  # cursors of a former database
-        return min(
-            number(self._cursors, "SELECT seq FROM cursors WHERE uplink = ? AND lane = ?", each, lane.value)
-            for each in self._uplinks
-        )
+        try:
+            if epoch(self._cursors) != epoch(self._db):
+                return 0  # cursors of a former database
+            return min(
+                number(self._cursors, "SELECT seq FROM cursors WHERE uplink = ? AND lane = ?", each, lane.value)
+                for each in self._uplinks
+            )
+        except apsw.Error:  # broken or put aside: look again next time
+            self._cursors.close()
+            self._cursors = None
+            return 0
 
     def _drop_oldest(self) -> int:
         db = self._db

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 _LOWEST_PRINTABLE = " "
+MIN_PASSWORD = 8
 
 
 def _printable(text: str) -> str:
@@ -16,8 +17,13 @@ def _printable(text: str) -> str:
     return text
 
 
-def _long_enough(password: str) -> str:
-    if len(set(password)) < 3:
+def is_strong(password: str) -> bool:
+    """Long enough, and not one key held down."""
+    return len(password) >= MIN_PASSWORD and len(set(password)) >= 3
+
+
+def _strong(password: str) -> str:
+    if not is_strong(password):
         raise ValueError("too simple: use at least three different characters")
     return password
 
@@ -26,7 +32,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Words = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
 ]
-NewPassword = Annotated[str, Field(min_length=8, max_length=128), AfterValidator(_long_enough)]
+NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=128), AfterValidator(_strong)]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 
 
@@ -44,11 +50,11 @@ class LoginBody(Asked):
 
 
 class SetupBody(Asked):
-    """The first account, made by whoever can read the set-up code at the gateway."""
+    """The first account, made by whoever can read the one-time code at the gateway."""
 
     code: Annotated[str, Field(min_length=1, max_length=40)]
     name: Name
-    password: NewPassword
+    password: Annotated[str, Field(min_length=1, max_length=128)]  # its strength is looked at after the code
 
 
 class UserBody(Asked):
@@ -62,7 +68,7 @@ class UserBody(Asked):
 class VerbBody(Asked):
     """One act on one version of one alarm. The same ``request_id`` sent again gives the same answer."""
 
-    version: Annotated[int, Field(ge=1, strict=True, description="the version the operator saw")]
+    version: Annotated[int, Field(ge=1, le=2**31, strict=True, description="the version the operator saw")]
     request_id: RequestId
     real: Annotated[bool | None, Field(strict=True, description="verify: is it a real alarm?")] = None
     text: Annotated[Words | None, Field(description="note: the words")] = None
@@ -112,6 +118,10 @@ class AlarmOut(Told):
     last_actor: str
     last_event: str
     last_at: datetime | None
+    text: str = Field(description="what the rule says has happened and was done")
+    point_title: str
+    unit: str = Field(description="of the value; empty where it has none")
+    socket: int | None = Field(description="which socket of a charger")
 
 
 class RuleOut(Told):
@@ -123,11 +133,31 @@ class RuleOut(Told):
     outcomes: list[str]
 
 
+class CommandOut(Told):
+    """What an alarm commanded, and what became of it; ``outcome`` null: still under way."""
+
+    id: str
+    point: str
+    device: str
+    device_title: str
+    place: str
+    point_title: str
+    unit: str
+    socket: int | None
+    value: bool | int | float | str | None
+    outcome: Literal["done", "unconfirmed", "failed", "expired", "refused", "superseded"] | None
+    readback: bool | int | float | str | None
+    issued_at: datetime
+    closed_at: datetime | None
+    detail: str
+
+
 class AlarmDetail(Told):
-    """An alarm with its rule; ``rule`` is null when the configuration no longer has it."""
+    """An alarm with its rule and its commands; ``rule`` is null when the configuration no longer has it."""
 
     alarm: AlarmOut
     rule: RuleOut | None
+    commands: list[CommandOut]
 
 
 class DeviceCounts(Told):
