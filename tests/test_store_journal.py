@@ -124,6 +124,21 @@ def test_full_outbox_drops_oldest_telemetry_and_no_alarm(tmp_path: Path) -> None
     assert len(reader.take(Lane.ALARM, 0)) == 1
 
 
+def test_a_full_disk_gives_up_the_oldest_telemetry_and_goes_on(tmp_path: Path) -> None:
+    """With no cloud and no room left, housekeeping makes room: an alarm is stored, the oldest readings are counted."""
+    store = journal(tmp_path)
+    store.connection.pragma("max_page_count", 120)
+    with pytest.raises(apsw.FullError):
+        for n in range(10_000):
+            store.commit(Batch([Step(now(n), readings=[reading(value=float(n * k % 997)) for k in range(200)])]))
+    dropped = 0
+    while (trimmed := store.trim(now())).is_more:
+        dropped += trimmed.dropped
+    store.commit(Batch([full_step(1)]))
+    assert dropped + trimmed.dropped > 0
+    assert len(OutboxReader(str(tmp_path)).take(Lane.ALARM, 0)) == 1
+
+
 def test_take_is_bounded_by_bytes(tmp_path: Path) -> None:
     """The bridge never takes more into memory than it asked for, but always at least one row."""
     store = journal(tmp_path)

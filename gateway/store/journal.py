@@ -29,6 +29,7 @@ from gateway.model import (
     Step,
 )
 from gateway.store import codec, outbox
+from gateway.store.ballast import Ballast
 from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_reader
 
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
@@ -69,6 +70,7 @@ class Journal:
         self._db = open_gateway(directory)
         self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
         self._trimmer = outbox.Trimmer(self._db, directory, uplinks, limit_bytes)
+        self._ballast = Ballast(directory)
 
     def commit(self, batch: Batch) -> None:
         """Write everything of ``batch`` or nothing; returns when it is on the disk.
@@ -76,6 +78,14 @@ class Journal:
         Raises:
             apsw.Error: disk full, read-only, corrupt: nothing of the batch was kept.
         """
+        try:
+            self._commit(batch)
+        except apsw.FullError:
+            self._ballast.throw()  # room for the log of deleting the oldest telemetry
+            self._trimmer.squeeze()
+            raise
+
+    def _commit(self, batch: Batch) -> None:
         readings: list[Reading] = []
         events: list[tuple[AlarmEvent, Alarm]] = []
         last = batch.steps[-1].now
@@ -96,7 +106,9 @@ class Journal:
         self._db.execute(
             "DELETE FROM requests WHERE at_ms < ?", (codec.to_ms(now.utc - timedelta(seconds=_KEEP_REQUESTS_S)),)
         )
-        return self._trimmer.trim()
+        trimmed = self._trimmer.trim()
+        self._ballast.stow()
+        return trimmed
 
     def restore(self, now: Now) -> Restored:
         """What a restart needs. Notices of alarms that are taken care of or over are not sent any more."""

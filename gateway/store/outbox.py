@@ -72,6 +72,10 @@ class Trimmer:
         dropped = self._drop_oldest()
         return Trimmed(dropped, is_more or self._bytes > self._limit)
 
+    def squeeze(self) -> None:
+        """The disk is full: from now on a tenth less telemetry than there is."""
+        self._limit = min(self._limit, self._bytes * 9 // 10)
+
     def _count_new(self) -> None:
         newest = number(self._db, "SELECT max(seq) FROM outbox_telemetry")
         self._bytes += number(
