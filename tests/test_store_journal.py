@@ -124,13 +124,17 @@ def test_full_outbox_drops_oldest_telemetry_and_no_alarm(tmp_path: Path) -> None
     assert len(reader.take(Lane.ALARM, 0)) == 1
 
 
+def fill(store: Journal) -> None:
+    for n in range(10_000):
+        store.commit(Batch([Step(now(n), readings=[reading(value=float(n * k % 997)) for k in range(200)])]))
+
+
 def test_a_full_disk_gives_up_the_oldest_telemetry_and_goes_on(tmp_path: Path) -> None:
     """With no cloud and no room left, housekeeping makes room: an alarm is stored, the oldest readings are counted."""
     store = journal(tmp_path)
     store.connection.pragma("max_page_count", 120)
     with pytest.raises(apsw.FullError):
-        for n in range(10_000):
-            store.commit(Batch([Step(now(n), readings=[reading(value=float(n * k % 997)) for k in range(200)])]))
+        fill(store)
     dropped = 0
     while (trimmed := store.trim(now())).is_more:
         dropped += trimmed.dropped

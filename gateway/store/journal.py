@@ -80,10 +80,12 @@ class Journal:
         """
         try:
             self._commit(batch)
-        except apsw.FullError:
-            self._ballast.throw()  # room for the log of deleting the oldest telemetry
-            self._trimmer.squeeze()
-            raise
+        except apsw.Error as error:
+            first = _first(error)
+            if isinstance(first, apsw.FullError):
+                self._ballast.throw()  # room for the log of deleting the oldest telemetry
+                self._trimmer.squeeze()
+            raise first from None
 
     def _commit(self, batch: Batch) -> None:
         readings: list[Reading] = []
@@ -291,6 +293,13 @@ class JournalReader:
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first: a full disk ends the transaction by itself, and rolling it back then fails as well."""
+    while isinstance(error.__context__, apsw.Error):
+        error = error.__context__
+    return error
 
 
 def write_audit(db: apsw.Connection, at_ms: int, actor: Actor, action: str, detail: str) -> None:
