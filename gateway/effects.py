@@ -14,7 +14,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.counters import Counters
-from gateway.model import Command, CommandOutcome, CommandResult, Input, Notice, NoticeResult
+from gateway.model import Command, CommandOutcome, CommandResult, Input, Notice, NoticeResult, Now
 
 _MOST_UNDER_WAY = 2_000  # ordinary commands; beyond it they fail at once, visibly
 _MOST_NOTICES = 20_000  # and notices: a burst of alarms waits for its channels
@@ -44,13 +44,19 @@ class Effects:
         self._counters = counters
         self._tasks: set[asyncio.Task[None]] = set()
         self._live: dict[str, tuple[Command, asyncio.Task[None]]] = {}  # by point id: the command under way
+        self._decided_s: dict[str, float] = {}  # by point id: when its latest command was decided
         self._superseded: set[str] = set()  # ids of commands that are being cancelled
 
-    def act(self, commands: Sequence[Command]) -> None:
-        """Carry out commands, each on its own: one that hangs delays no other."""
+    def act(self, commands: Sequence[Command], decided: Now) -> None:
+        """Carry out commands, each on its own: one that hangs delays no other.
+
+        ``decided``: when. Safety commands come here before ordinary ones that were decided earlier and waited for
+        their commit; those must not undo what was decided after them.
+        """
         for command in commands:
-            if not self._take_place(command):
-                self._start(self._report_end(command, _ended(self._refused(command))))
+            obstacle = self._take_place(command, decided.mono_s)
+            if obstacle is not None:
+                self._start(self._report_end(command, _ended(obstacle)))
                 continue
             task = self._start(self._report_end(command, self._begin(command)))
             self._live[command.point_id] = command, task
@@ -73,28 +79,31 @@ class Effects:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _take_place(self, command: Command) -> bool:
-        """A point does one thing at a time: the newer command counts, but nothing ordinary ends a safety command."""
+    def _take_place(self, command: Command, decided_s: float) -> CommandResult | None:
+        """A point does one thing at a time, and what was decided last counts; None when ``command`` may go.
+
+        Nothing ordinary ends a safety command, but for the end of the same alarm's own output.
+        """
+        if decided_s < self._decided_s.get(command.point_id, 0.0):
+            return self._result(command, CommandOutcome.SUPERSEDED, "something newer was decided for this point")
         live = self._live.get(command.point_id)
-        if live is None:
-            return True
-        before, task = live
-        if before.is_safety and not command.is_safety and before.value != command.value:
-            return False
-        # Not at once: a coroutine that is cancelled before its first step never cleans up.
-        asyncio.get_running_loop().call_soon(task.cancel)
-        self._superseded.add(before.id)
-        self._end(before, self._result(before, CommandOutcome.SUPERSEDED, f"by {command.id}"))
-        return True
+        if live is not None:
+            before, task = live
+            is_foreign = before.because != command.because and before.value != command.value
+            if before.is_safety and not command.is_safety and is_foreign:
+                return self._result(command, CommandOutcome.REFUSED, "a safety command for this point is under way")
+            # Not at once: a coroutine that is cancelled before its first step never cleans up.
+            asyncio.get_running_loop().call_soon(task.cancel)
+            self._superseded.add(before.id)
+            self._end(before, self._result(before, CommandOutcome.SUPERSEDED, f"by {command.id}"))
+        self._decided_s[command.point_id] = decided_s
+        return None
 
     def _leave_place(self, command: Command, _task: asyncio.Task[None]) -> None:
         self._superseded.discard(command.id)
         live = self._live.get(command.point_id)
         if live is not None and live[0] is command:
             del self._live[command.point_id]
-
-    def _refused(self, command: Command) -> CommandResult:
-        return self._result(command, CommandOutcome.REFUSED, "a safety command for this point is under way")
 
     def _result(self, command: Command, outcome: CommandOutcome, detail: str = "") -> CommandResult:
         return CommandResult(command.id, outcome, self._clock.now().utc, detail=detail)

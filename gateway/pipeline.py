@@ -103,7 +103,7 @@ class Pipeline:
         counters: Counters,
         *,
         executor: Executor,
-        act: Callable[[Sequence[Command]], None],
+        act: Callable[[Sequence[Command], Now], None],
         publish: Callable[[Step], None],
         keeps: Container[str] = (),
     ) -> None:
@@ -196,7 +196,7 @@ class Pipeline:
         step = self._core.step(inputs, self._clock.now())
         safety = [each for each in step.commands if each.is_safety]
         if safety:
-            self._act(safety)
+            self._act(safety, step.now)
         step.results += [each for each in control if isinstance(each, CommandResult | NoticeResult)]
         self._pending.append(Stepped(step, arrivals, len(inputs)))
         self._set_timer()

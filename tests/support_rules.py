@@ -151,9 +151,9 @@ class Player:
             f"q{self.requests}", actor, verb, alarm.id, alarm.version, at, at + timedelta(seconds=10), args
         )
 
-    def do(self, at_s: float, verb: Verb, **args: str) -> Step:
-        """``verb`` on the newest alarm."""
-        alarm = list(self.alarms.values())[-1]
+    def do(self, at_s: float, verb: Verb, *, rule_id: str = "", **args: str) -> Step:
+        """``verb`` on the newest alarm (of that rule)."""
+        alarm = [each for each in self.alarms.values() if rule_id in {"", each.rule_id}][-1]
         return self.step(at_s, self.request(verb, alarm, ZHANG, at_s, **args))
 
     def kinds(self) -> list[str]:

@@ -19,7 +19,7 @@ from gateway.model import (
     NoticeResult,
     Value,
 )
-from tests.support_core import until
+from tests.support_core import now, until
 
 CLOCK = SystemClock()
 
@@ -40,9 +40,9 @@ class Door:
         return CommandResult(command.id, CommandOutcome.DONE, CLOCK.now().utc, command.value)
 
 
-def command(name: str, value: Value, *, is_safety: bool = False, expires_s: float = 5.0) -> Command:
+def command(name: str, value: Value, *, is_safety: bool = False, expires_s: float = 5.0, because: str = "a") -> Command:
     expires_at = CLOCK.now().utc + timedelta(seconds=expires_s)
-    return Command(name, "door/release", value, SYSTEM, "a", expires_at, is_safety)
+    return Command(name, "door/release", value, SYSTEM, because, expires_at, is_safety)
 
 
 def rig(write: Callable[[Command], Awaitable[CommandResult]]) -> tuple[Effects, list[CommandResult]]:
@@ -66,8 +66,8 @@ async def test_a_newer_command_takes_the_place_of_an_older_one() -> None:
     """A door that is still being locked is released by a fire, and the lock is not tried again afterwards."""
     door = Door()
     effects, results = rig(door.write)
-    effects.act([command("lock", False)])
-    effects.act([command("release", True, is_safety=True)])
+    effects.act([command("lock", False)], now())
+    effects.act([command("release", True, is_safety=True)], now())
     door.moves.set()
     await until(lambda: len(results) == 2)
     assert door.sent == [("lock", False), ("release", True)]
@@ -78,13 +78,38 @@ async def test_nothing_ordinary_ends_a_safety_command() -> None:
     """While a fire releases a door, a remote lock of the same door is refused."""
     door = Door()
     effects, results = rig(door.write)
-    effects.act([command("release", True, is_safety=True)])
-    effects.act([command("lock", False)])
+    effects.act([command("release", True, is_safety=True)], now())
+    effects.act([command("lock", False, because="b")], now(1))
     await until(lambda: len(results) == 1)
     door.moves.set()
     await until(lambda: len(results) == 2)
     assert outcomes(results) == [("lock", "refused"), ("release", "done")]
     assert door.sent == [("release", True)]
+
+
+async def test_what_was_decided_earlier_does_not_undo_what_was_decided_later() -> None:
+    """A siren's end that waited for the disk does not silence the fire that was decided meanwhile."""
+    siren = Door()
+    siren.moves.set()
+    effects, results = rig(siren.write)
+    effects.act([command("on", True, is_safety=True, because="b")], now(2))
+    await until(lambda: len(results) == 1)
+    effects.act([command("off", False)], now(1))
+    await until(lambda: len(results) == 2)
+    assert siren.sent == [("on", True)]
+    assert outcomes(results) == [("on", "done"), ("off", "superseded")]
+
+
+async def test_the_end_of_an_output_does_not_wait_for_its_beginning() -> None:
+    """Taking the alarm before the buzzer has answered switches it off all the same."""
+    buzzer = Door()
+    effects, results = rig(buzzer.write)
+    effects.act([command("on", True, is_safety=True)], now())
+    effects.act([command("off", False)], now(1))
+    buzzer.moves.set()
+    await until(lambda: len(results) == 2)
+    assert buzzer.sent == [("on", True), ("off", False)]
+    assert outcomes(results) == [("on", "superseded"), ("off", "done")]
 
 
 async def test_a_driver_that_breaks_ends_the_command_as_failed() -> None:
@@ -98,7 +123,7 @@ async def test_a_driver_that_breaks_ends_the_command_as_failed() -> None:
 
     for write in (later, at_once):
         effects, results = rig(write)
-        effects.act([command("release", True)])
+        effects.act([command("release", True)], now())
         await until(lambda results=results: len(results) == 1)  # type: ignore[misc]
         assert outcomes(results) == [("release", "failed")]
 
@@ -107,9 +132,9 @@ async def test_too_late_and_nobody_there() -> None:
     """A command past its deadline is not sent; one for an unknown point is refused."""
     door = Door()
     effects, results = rig(door.write)
-    effects.act([command("late", True, expires_s=-1)])
+    effects.act([command("late", True, expires_s=-1)], now())
     nowhere = Command("nowhere", "x", True, SYSTEM, "a", CLOCK.now().utc + timedelta(seconds=5))
-    effects.act([nowhere])
+    effects.act([nowhere], now())
     await until(lambda: len(results) == 2)
     assert sorted(outcomes(results)) == [("late", "expired"), ("nowhere", "refused")]
     assert door.sent == []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.clock import ManualClock
+from gateway.counters import Counters
 from gateway.model import Notice, Recipient
 from gateway.notify.channels import Channels
 from tests.support_rules import now, site
@@ -20,18 +21,22 @@ from tests.support_rules import now, site
 
 @dataclass
 class Receiver:
-    """An HTTP server that answers every POST with ``status``; 0: never."""
+    """An HTTP server that answers every POST with ``status``; 0: never. The first ``failures`` get 503."""
 
     status: int = 200
+    failures: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
+    pause_s: float = 0.0  # before every answer
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.split("content-length:")[1].split("\r\n")[0])
         self.bodies.append(json.loads(await reader.readexactly(length)))
-        if self.status:
-            writer.write(f"HTTP/1.1 {self.status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        await asyncio.sleep(self.pause_s)
+        status = 503 if len(self.bodies) <= self.failures else self.status
+        if status:
+            writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             await writer.drain()
         else:
             await reader.read()  # until the client gives up
@@ -39,8 +44,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver(status: int) -> AsyncIterator[Receiver]:
-    it = Receiver(status)
+async def receiver(status: int, failures: int = 0) -> AsyncIterator[Receiver]:
+    it = Receiver(status, failures)
     server = await asyncio.start_server(it.serve, "127.0.0.1", 0)
     it.port = server.sockets[0].getsockname()[1]
     async with server:
@@ -51,9 +56,15 @@ async def receiver(status: int) -> AsyncIterator[Receiver]:
 def channels() -> Callable[..., Channels]:
     """Channels with the recipient ``duty`` at ``address``."""
 
-    def make(address: str, timeout_s: float = 10.0) -> Channels:
+    def make(address: str, timeout_s: float = 10.0, counters: Counters | None = None) -> Channels:
         duty = {"duty": Recipient("duty", "值班室", {"apprise": address, "console": ""})}
-        return Channels(replace(site([], []), recipients=duty), ManualClock(now(0)), timeout_s=timeout_s)
+        return Channels(
+            replace(site([], []), recipients=duty),
+            ManualClock(now(0)),
+            counters=counters,
+            timeout_s=timeout_s,
+            first_wait_s=0.01,
+        )
 
     return make
 
@@ -77,11 +88,43 @@ async def test_message_arrives_with_its_words(
 
 
 async def test_refusal_of_the_provider_is_told(channels: Callable[..., Channels]) -> None:
-    """A provider that says no is no delivery, and the text says what to check."""
+    """A provider that says no four times is no delivery, and the text says what to check."""
+    counters = Counters()
     async with receiver(500) as it:
-        result = await channels(f"json://127.0.0.1:{it.port}/hook").send(notice())
+        result = await channels(f"json://127.0.0.1:{it.port}/hook", counters=counters).send(notice())
     assert not result.is_accepted
+    assert len(it.bodies) == 4
+    assert counters.total("notices_given_up", channel="apprise") == 1
     assert "check its address" in result.detail
+
+
+async def test_provider_that_fails_twice_gets_it_in_the_third_try(channels: Callable[..., Channels]) -> None:
+    """A provider that is away for a moment costs no message, and the tries are counted."""
+    counters = Counters()
+    async with receiver(200, failures=2) as it:
+        result = await channels(f"json://127.0.0.1:{it.port}/hook", counters=counters).send(notice())
+    assert (result.is_accepted, result.detail) == (True, "")
+    assert len(it.bodies) == 3
+    assert counters.total("notice_retries", channel="apprise") == 2
+    assert counters.total("notices_given_up") == 0
+
+
+async def test_another_try_is_only_for_those_who_did_not_get_it(channels: Callable[..., Channels]) -> None:
+    """Of two addresses one fails at first: the other person does not get the message twice."""
+    async with receiver(200) as good, receiver(200, failures=1) as shaky:
+        both = f"json://127.0.0.1:{good.port}/ json://127.0.0.1:{shaky.port}/"
+        assert (await channels(both).send(notice())).is_accepted
+    assert (len(good.bodies), len(shaky.bodies)) == (1, 2)
+
+
+async def test_waiting_for_a_thread_is_not_the_providers_fault(channels: Callable[..., Channels]) -> None:
+    """Sixty-four messages through eight threads take longer than the time-out of one: each arrives, once."""
+    async with receiver(200) as it:
+        it.pause_s = 0.3
+        sender = channels(f"json://127.0.0.1:{it.port}/hook", 2.0)
+        results = await asyncio.gather(*(sender.send(notice()) for _ in range(64)))
+    assert all(each.is_accepted for each in results)
+    assert len(it.bodies) == 64
 
 
 async def test_hanging_provider_ends_in_time_and_delays_nobody(channels: Callable[..., Channels]) -> None:

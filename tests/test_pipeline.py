@@ -104,9 +104,14 @@ class Rig:
         self.published: list[Step] = []
         self.outbox = OutboxReader(str(directory))
         self.pipeline = Pipeline(
-            self.core, self.disk, SystemClock(), self.counters,
-            executor=ThreadPoolExecutor(1), act=self.acted.extend, publish=self.published.append,
-        )  # fmt: skip
+            self.core,
+            self.disk,
+            SystemClock(),
+            self.counters,
+            executor=ThreadPoolExecutor(1),
+            act=lambda commands, _decided: self.acted.extend(commands),
+            publish=self.published.append,
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Pipeline]:

@@ -1,6 +1,7 @@
 """Golden time scripts of the rules room: tests/cases/rules/<name>/{inputs,expected}.yaml.
 
-inputs: the points of one device, one rule on the point ``v``, the script. expected: one line per event.
+inputs: the points of one device, one rule on the point ``v`` (or ``rules``, each on its own point), the script.
+expected: one line per event.
 Every script is also played with a restart, and with the wall clock set by an hour, before each of its steps.
 """
 
@@ -13,7 +14,21 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.model import AlarmClass, Condition, Device, DeviceParams, DeviceStatus, Point, Quality, Site, Tell, Verb
+from gateway.model import (
+    Action,
+    AlarmClass,
+    Condition,
+    Device,
+    DeviceParams,
+    DeviceStatus,
+    Point,
+    Quality,
+    Rule,
+    Scope,
+    Site,
+    Tell,
+    Verb,
+)
 from tests.support_rules import START, Player, place, rule, site
 
 CASES = sorted(each.parent for each in (Path(__file__).parent / "cases" / "rules").glob("*/inputs.yaml"))
@@ -25,7 +40,10 @@ def build(case: dict[str, Any]) -> Site:
     """The site of a case."""
     points = [_point(name, spec) for name, spec in case["points"].items()]
     dev = Device(DEVICE, "dev", "", place("3-2-03-0301"), "p", "b", None, tuple(points), DeviceParams(None, None))
-    given = dict(case["rule"])
+    return site([dev], [_rule(dict(each), number) for number, each in enumerate(case.get("rules") or [case["rule"]])])
+
+
+def _rule(given: dict[str, Any], number: int) -> Rule:
     (kind, value), *rest = given.pop("when").items()
     point = given.pop("point", "v")
     made = rule(
@@ -37,9 +55,14 @@ def build(case: dict[str, Any]) -> Site:
         latches=given.pop("latch", False),
         outcomes=tuple(given.pop("outcomes", ())),
         tells=tuple(Tell(each["to"], ("console",), float(each.get("after", 0))) for each in given.pop("tell", ())),
+        actions=tuple(
+            Action("", each["point"], Scope.DEVICE, True, 10.0, is_safety=True, until=each.get("until", ""))
+            for each in given.pop("do", ())
+        ),
+        id=f"r{number}",
     )
     assert not given, f"unknown keys {given}"
-    return site([dev], [made])
+    return made
 
 
 def _point(name: str, spec: str | dict[str, Any]) -> Point:
@@ -53,6 +76,7 @@ def _point(name: str, spec: str | dict[str, Any]) -> Point:
         alarm_class=AlarmClass(cls) if cls else None,
         low=given.get("low"),
         high=given.get("high"),
+        is_writable=given.get("writable", False),
         is_event=given.get("event", False),
     )
 
@@ -75,6 +99,7 @@ def play(case: dict[str, Any], *, restart_before: int = -1, shift_before: int = 
         at_s = step.now.mono_s - 1000.0
         lines += [_line(at_s, each.kind, each.data) for each in step.events]
         lines += [f"{at_s:g} refused {each.code}" for each in step.replies if each.code]
+        lines += [f"{at_s:g} set {each.point_id.rpartition('/')[2]} {each.value}" for each in step.commands]
         lines += [f"{at_s:g} told {each.recipient}" for each in step.notices]
     last = list(player.alarms.values())[-1:]
     return lines + [
@@ -99,7 +124,8 @@ def _do(player: Player, at_s: float, item: dict[str, Any]) -> None:
     for key, given in item.items():
         if key == "do":
             words = given.split()
-            player.do(at_s, Verb(words[0]), **dict(each.split("=") for each in words[1:]))
+            args = dict(each.split("=") for each in words[1:])
+            player.do(at_s, Verb(words[0]), rule_id=args.pop("rule", ""), **args)
         elif key == "online":
             player.step(at_s, DeviceStatus(DEVICE, given, START + timedelta(seconds=at_s)))
         elif key == "restart":

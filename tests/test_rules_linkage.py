@@ -5,10 +5,21 @@ from __future__ import annotations
 import pytest
 
 from gateway.counters import Counters
-from gateway.model import Action, AlarmClass, Condition, Device, Scope, Value
+from gateway.model import (
+    Action,
+    AlarmClass,
+    CommandOutcome,
+    CommandResult,
+    Condition,
+    Device,
+    Reading,
+    Scope,
+    Value,
+    Verb,
+)
 from gateway.notify.policy import NoticePolicy
 from gateway.rules import Engine, may_open_gas_valve
-from tests.support_rules import START, Player, device, rule, site
+from tests.support_rules import START, Player, device, now, rule, site
 
 SMOKE = "3-2-03-0301/smoke"
 
@@ -147,3 +158,109 @@ def test_no_rule_can_open_a_gas_valve(kind: str, point: str, value: Value, may_o
             Engine(place, counters=Counters(), policy=NoticePolicy(place))
     else:
         assert Player(place).read(0, "1-1-01-0101/valve/leak", True).commands
+
+
+@pytest.mark.parametrize(
+    ("kind", "point", "value", "until", "words"),
+    [
+        ("gas-valve", "closed", True, "reset", "never set back"),
+        ("gas-valve", "closed", True, "silenced", "never set back"),
+        ("door", "release", True, "reset", "never set back"),
+        ("siren", "on", False, "reset", "set value: true"),
+        ("siren", "on", 1, "reset", "set value: true"),
+        ("siren", "on", True, "taken", "is not known"),
+    ],
+)
+def test_what_people_must_set_back_is_never_set_back(
+    kind: str, point: str, value: Value, until: str, words: str
+) -> None:
+    """No rule opens a gas valve or locks a door again when its alarm is silenced or reset."""
+    one = device("1-1-01-0101/x", kind, {"leak": "bool", point: "bool"}, writable=[point])
+    for by in (kind, ""):
+        act = (Action(by, point, Scope.ROOM, value, 10.0, True, until),)
+        place = site([one], [rule(["1-1-01-0101/x/leak"], Condition("equals", True), AlarmClass.GAS, actions=act)])
+        with pytest.raises(ValueError, match=words):
+            Engine(place, counters=Counters(), policy=NoticePolicy(place))
+
+
+def two_fires() -> Player:
+    """Two smoke detectors of one building with its siren."""
+    source = [device(f"3-2-03-030{n}/smoke", "smoke", {"alarm": "bool"}) for n in (1, 2)]
+    action = Action("siren", "on", Scope.BUILDING, True, 10.0, True, "reset")
+    lost = rule(["3-2-01-0101/siren/responding"], Condition("equals", False), AlarmClass.FAULT, id="output-failed")
+    fire = rule(
+        [f"{each.id}/alarm" for each in source],
+        Condition("equals", True),
+        AlarmClass.FIRE,
+        id="fire",
+        latches=True,
+        actions=(action,),
+    )
+    siren = device("3-2-01-0101/siren", "siren", {"on": "bool"}, writable=["on"])
+    player = Player(site([*source, siren], [fire, lost]))
+    player.restart(0)
+    return player
+
+
+def end(player: Player, at_s: float, room: str) -> list[tuple[str, Value, bool]]:
+    """The alarm of ``room`` is over and reset; what is commanded."""
+    player.read(at_s, f"{room}/smoke/alarm", False)
+    (alarm_id,) = (each for each in player.engine.alarms if room in each)
+    commands = []
+    for verb in (Verb.TAKE, Verb.CLOSE, Verb.RESET):
+        request = player.request(verb, player.alarms[alarm_id], at_s=at_s, outcome="误报", cause="油烟")
+        commands += player.step(at_s, request).commands
+    return [(each.id, each.value, each.is_safety) for each in commands]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_siren_stops_with_the_last_fire_whatever_was_restarted(restarts: bool) -> None:
+    """Two fires in one building: resetting one leaves the siren on, resetting the other stops it, once."""
+    player = two_fires()
+    for number, room in enumerate(("3-2-03-0301", "3-2-03-0302")):
+        player.read(number, f"{room}/smoke/alarm", True)
+    if restarts:
+        player.restart(5)
+    assert end(player, 100, "3-2-03-0301") == []
+    if restarts:
+        player.restart(101)
+    off = end(player, 200, "3-2-03-0302")
+    assert off == [("fire:3-2-03-0302/smoke/alarm:1#5/3-2-01-0101/siren/on", False, False)]
+
+
+@pytest.mark.parametrize("first", ["reset", "fire"])
+def test_reset_and_a_new_fire_in_one_batch_leave_the_siren_on(first: str) -> None:
+    """The last fire is reset while another begins: nothing is commanded that could silence the siren."""
+    player = two_fires()
+    player.read(0, f"{SMOKE}/alarm", True)
+    player.read(100, f"{SMOKE}/alarm", False)
+    player.do(101, Verb.TAKE)
+    player.do(102, Verb.CLOSE, outcome="误报", cause="油烟")
+    (alarm,) = player.engine.alarms.values()
+    at = player.now(103).utc
+    both = [player.request(Verb.RESET, alarm, at_s=103), Reading("3-2-03-0302/smoke/alarm", True, at, at)]
+    step = player.step(103, *(both if first == "reset" else reversed(both)))
+    assert [each.kind for each in step.events if each.kind == "reset"]
+    assert [each.value for each in step.commands] == [True]
+
+
+@pytest.mark.parametrize("outcome", [each for each in CommandOutcome if each not in {"done", "superseded"}])
+def test_output_that_does_not_obey_is_a_fault_until_it_does(outcome: CommandOutcome) -> None:
+    """A siren that was not read back is seen as a fault; the next command that works ends it."""
+    player = two_fires()
+    (on,) = player.read(0, f"{SMOKE}/alarm", True).commands
+    step = player.step(1, CommandResult(on.id, outcome, now(1).utc))
+    assert [each.alarm_id for each in step.events] == ["output-failed:3-2-01-0101/siren/responding:1"]
+    assert not player.step(2, CommandResult(on.id, CommandOutcome.SUPERSEDED, now(2).utc)).events
+    step = player.step(3, CommandResult(on.id, CommandOutcome.DONE, now(3).utc))
+    assert [each.kind for each in step.events] == ["returned"]
+
+
+@pytest.mark.parametrize(
+    "command_id",
+    ["", "#1/", "x", "fire:a:1#1/b", f"fire:{SMOKE}/alarm:1#1/3-2-01-0101/door/on", f"gone:{SMOKE}/alarm:1#1/x/y/on"],
+)
+def test_results_of_other_commands_say_nothing_of_outputs(command_id: str) -> None:
+    """What no safety action of a rule has commanded raises no fault, however it is written."""
+    player = two_fires()
+    assert not player.step(1, CommandResult(command_id, CommandOutcome.FAILED, now(1).utc)).events

@@ -3,6 +3,7 @@
 - the journal alone gives every alarm exactly as the engine shows it;
 - a fire that was reported is open until it is closed and reset by people, whatever is restarted or set;
 - a latch is opened by reset only, an ended alarm is never touched again, a rule has one open alarm per point;
+- a siren or buzzer is on exactly as long as an open alarm wants it on;
 - no notice key and no command id is given out twice;
 - of two requests that name one version exactly one can win;
 - what is written down of running delays is what is running;
@@ -45,19 +46,30 @@ ARGS = {"real": "true", "text": "好", "outcome": "误报", "cause": "油烟"}
 
 def a_site() -> Site:
     """One device with a rule of every kind."""
-    types = {"smoke": "bool", "heat": "float", "press": "bool", "battery": "int", "siren": "bool"}
-    dev = device(DEVICE, "all", types, writable=["siren"])
+    types = {"smoke": "bool", "heat": "float", "press": "bool", "battery": "int", "siren": "bool", "buzzer": "bool"}
+    dev = device(DEVICE, "all", types, writable=["siren", "buzzer"])
     dev = replace(dev, points=tuple(replace(each, is_event=each.name == "press") for each in dev.points))
-    act = (Action("", "siren", Scope.DEVICE, True, 10.0, True),)
+    act = (
+        Action("", "siren", Scope.DEVICE, True, 10.0, True, "reset"),
+        Action("", "buzzer", Scope.DEVICE, True, 10.0, True, "silenced"),
+    )
     tell = (Tell("duty", ("console", "apprise")), Tell("grid", ("apprise",), 30.0))
     return site(
         [dev],
         [
             rule([SMOKE], Condition("equals", True), AlarmClass.FIRE, id="fire", latches=True, actions=act, tells=tell),
             rule([HEAT], Condition("above", 60, 50), AlarmClass.WARNING, id="hot", for_s=5.0, clear_for_s=20.0),
-            rule([HEAT], Condition("above", 70), AlarmClass.SECURITY, id="hotter", tells=tell),
-            rule([PRESS], Condition("changed_to", True), AlarmClass.SOS, id="sos", latches=True, tells=tell),
-            rule([BATTERY], Condition("below", 20, 30), AlarmClass.MAINTENANCE, id="low"),
+            rule([HEAT], Condition("above", 70), AlarmClass.SECURITY, id="hotter", tells=tell, actions=act),
+            rule(
+                [PRESS],
+                Condition("changed_to", True),
+                AlarmClass.SOS,
+                id="sos",
+                latches=True,
+                tells=tell,
+                actions=act[1:],
+            ),
+            rule([BATTERY], Condition("below", 20, 30), AlarmClass.MAINTENANCE, id="low", actions=act),
             rule([f"{DEVICE}/online"], Condition("equals", False), AlarmClass.FAULT, id="lost", for_s=10.0),
         ],
     )
@@ -181,6 +193,17 @@ def bare(alarm: Alarm) -> Alarm:
     return replace(alarm, is_unconfirmed=False)
 
 
+def wanted_on(player: Player) -> set[str]:
+    """The outputs that open alarms want on: sirens until they end, buzzers until somebody has heard them."""
+    actions = {each.id: each.actions for each in player.site.rules}
+    return {
+        f"{DEVICE}/{action.point}"
+        for alarm in player.engine.alarms.values()
+        for action in actions[alarm.rule_id]
+        if action.until == "reset" or alarm.is_sounding or (alarm.rule_id == "low" and not alarm.taken_at)
+    }
+
+
 def check_state(player: Player) -> None:
     """The journal, the store and the engine agree."""
     stored = {key: bare(each) for key, each in player.alarms.items()}
@@ -188,8 +211,12 @@ def check_state(player: Player) -> None:
     live = player.engine.alarms
     assert {key: bare(each) for key, each in live.items()} == {k: each for k, each in stored.items() if each.is_open}
     assert len({(each.rule_id, each.point_id) for each in live.values()}) == len(live)
+    on: dict[str, bool] = {}
+    for command in chain.from_iterable(step.commands for step in player.steps):
+        on[command.point_id] = command.value is True
+    assert {each for each, is_on in on.items() if is_on} == wanted_on(player)
     running = player.engine._timers._running
-    if not player.engine._lost_timers:
+    if player.engine._is_resumed:
         assert set(running) == set(player.timers)
     for watch in player.engine._book.watches.values():
         if is_event(watch.rule.condition):

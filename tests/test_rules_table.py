@@ -91,7 +91,22 @@ def test_exactly_one_of_two_takes_wins() -> None:
     assert (second.is_accepted, second.code) == (False, Code.STALE_VERSION)
     assert (second.detail["who"], second.detail["what"]) == ("张师傅", "taken")
     assert second.detail["when"].startswith("2025-06-01T08:00:01")
+    assert (second.detail["taken_by"], second.detail["taken_at"]) == ("张师傅", second.detail["when"])
     assert player.engine.alarms[alarm.id].taken_by == "张师傅"
+
+
+def test_refusal_after_a_close_says_who_closed_and_when() -> None:
+    """Whoever closes too late reads who has closed it and when, and who had taken it."""
+    player = a_player()
+    player.read(0, SMOKE, True)
+    player.do(1, Verb.TAKE)
+    player.do(2, Verb.CLOSE, outcome="误报", cause="油烟")
+    (alarm,) = player.engine.alarms.values()
+    (reply,) = player.do(3, Verb.CLOSE, outcome="误报", cause="油烟").replies
+    assert (reply.code, reply.detail["closed_by"]) == ("already_closed", "张师傅")
+    assert alarm.closed_at is not None
+    assert reply.detail["closed_at"] == alarm.closed_at.isoformat()
+    assert reply.detail["taken_at"].startswith("2025-06-01T08:00:01")
 
 
 def test_reset_names_everything_that_is_missing() -> None:

@@ -219,3 +219,58 @@ def test_a_rule_on_a_point_that_does_not_exist_is_refused() -> None:
     broken = site([DEVICE], [rule(["x/y/z"], Condition("above", 1))])
     with pytest.raises(ValueError, match="there is no point x/y/z"):
         Engine(broken, counters=Counters(), policy=NoticePolicy(broken))
+
+
+def with_after(player: Player, *after_s: float) -> None:
+    """The rule of the site tells the duty officer at once and the family after each of these."""
+    tells = (Tell("duty", ("apprise",)), *(Tell(f"family{each:g}", ("apprise",), each) for each in after_s))
+    player.site = site([DEVICE], [replace(player.site.rules[0], tells=tells)])
+
+
+@pytest.mark.parametrize(
+    ("before", "edited_at_s", "after", "told_at_s"),
+    [
+        ((30.0,), 10, (60.0,), {60.0: 60.0}),
+        ((60.0,), 40, (30.0,), {30.0: 40.0}),
+        ((), 10, (30.0,), {30.0: 30.0}),
+        ((30.0,), 40, (30.0, 60.0), {60.0: 60.0}),
+        ((30.0, 60.0), 10, (60.0,), {60.0: 60.0}),
+        ((30.0,), 10, (), {}),
+    ],
+)
+def test_escalation_follows_the_rule_as_it_is_now(
+    before: tuple[float, ...], edited_at_s: float, after: tuple[float, ...], told_at_s: dict[float, float]
+) -> None:
+    """Edited while a call waits: the next contact is called after the new time, counted from the call."""
+    player = a_player(AlarmClass.SOS, settle_s=0.0)
+    with_after(player, *before)
+    player.restart(0)
+    player.read(0, TEMP, 70.0)
+    player.step(edited_at_s - 0.5)
+    with_after(player, *after)
+    player.restart(edited_at_s)
+    told = len(player.steps)
+    player.step(100)
+    notices = {each.recipient: step.now.mono_s - 1000.0 for step in player.steps[told:] for each in step.notices}
+    assert notices == {f"family{each:g}": at_s for each, at_s in told_at_s.items()}
+    assert not player.timers
+    player.restart(200)
+    player.step(300)
+    assert len(player.said) == len(set(player.said))
+
+
+def test_reopened_call_is_not_mistaken_for_the_first_one_after_a_restart() -> None:
+    """Taken in time, closed, pressed again: a restart escalates the second call, never the first one."""
+    player = a_player(AlarmClass.SOS, settle_s=0.0, latches=True)
+    with_after(player, 30.0)
+    player.restart(0)
+    player.read(0, TEMP, 70.0)
+    player.do(5, Verb.TAKE)
+    player.do(6, Verb.CLOSE, outcome="误触", cause="老人")
+    player.read(7, TEMP, 20.0)
+    player.read(100, TEMP, 70.0)
+    for at_s in (110, 140, 150):
+        player.restart(at_s)
+        player.step(at_s + 5)
+    assert [key.split("/")[-3] for key in player.said] == ["raised", "reopened-5", "reopened-5+30s"]
+    assert player.steps[-1].notices == []

@@ -27,7 +27,7 @@ from gateway.drivers.mqtt import MqttDriver
 from gateway.drivers.mqtt_params import MqttBus
 from gateway.drivers.table import DRIVERS
 from gateway.effects import Effects, Write
-from gateway.model import Bus, Command, Site, Step
+from gateway.model import Bus, Command, Now, Site, Step
 from gateway.notify.channels import Channels
 from gateway.notify.policy import NoticePolicy
 from gateway.pipeline import Pipeline
@@ -87,7 +87,7 @@ class Gateway:
             self._engine, self._journal, clock, self.counters,
             executor=self._writer, act=self._act, publish=self._publish, keeps=_never_merged(site),
         )  # fmt: skip
-        self._channels = Channels(site, clock)
+        self._channels = Channels(site, clock, counters=self.counters)
         self._effects = Effects(self._writers(), self._channels.send, self.pipeline.inbox.put, clock, self.counters)
         self._live = LiveView(self.counters)
         self._live.load(site.devices, self._engine.alarms.values())
@@ -103,7 +103,9 @@ class Gateway:
             port, self._live, users, self.counters, self._clock,
             title=self._site.title, language=self._site.language, setup_code=await self._setup_code(users),
         )  # fmt: skip
-        self._effects.act(self._restored.commands)  # absolute values with deadlines: too late ones end as expired
+        self._effects.act(
+            self._restored.commands, self._clock.now()
+        )  # absolute values with deadlines: too late ones end as expired
         self._effects.tell(self._restored.notices)
         self._restored = Restored((), {}, (), (), (), (), ())
         try:
@@ -129,8 +131,8 @@ class Gateway:
             self._writer.shutdown()
             self._journal.close()
 
-    def _act(self, commands: Sequence[Command]) -> None:
-        self._effects.act(commands)
+    def _act(self, commands: Sequence[Command], decided: Now) -> None:
+        self._effects.act(commands, decided)
 
     def _build_drivers(self, restored: Restored) -> dict[str, Driver]:
         drivers: dict[str, Driver] = {}
@@ -161,7 +163,7 @@ class Gateway:
 
     def _publish(self, step: Step) -> None:
         """After the commit: the other commands, the notices, the screens, the bridge."""
-        self._effects.act([each for each in step.commands if not each.is_safety])
+        self._effects.act([each for each in step.commands if not each.is_safety], step.now)
         self._effects.tell(step.notices)
         self._live.apply(step)
         if self._bridge is not None and step.events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from gateway.config.desk import Desk, Mould, Profile
 from gateway.config.findings import DEFINED, Findings, Say, perhaps
@@ -58,8 +59,11 @@ def _action(desk: Desk, do: Do, sources: Sequence[Profile], part: Part) -> Actio
         )
         return None
     action = _valued(desk, do, moulds, part)
-    if action is not None and "gas-valve" in {profile.kind for profile in meant}:
+    kinds = {profile.kind for profile in meant}
+    if action is not None and "gas-valve" in kinds:
         _check_valve(desk, action, part)
+    if action is not None and action.until:
+        _check_until(desk, action, kinds, part)
     return action
 
 
@@ -83,7 +87,7 @@ def _valued(desk: Desk, do: Do, moulds: Sequence[Mould], part: Part) -> Action |
         spot = part.entry.at(*part.path, "value")
         desk.findings.add(error.code, spot, error.what, subject=part.subject, fix=error.fix)
         return None
-    return Action(do.kind or "", do.point, do.within, values[0], do.expires, do.safety)
+    return Action(do.kind or "", do.point, do.within, values[0], do.expires, do.safety, do.until or "")
 
 
 def _check_valve(desk: Desk, action: Action, part: Part) -> None:
@@ -96,6 +100,22 @@ def _check_valve(desk: Desk, action: Action, part: Part) -> None:
         Say("软件只能关燃气阀,不能开", "software may close a gas valve and never open it"),
         subject=part.subject,
         fix=Say('写 "point: closed, value: true";开阀要有人到现场', 'write "point: closed, value: true"'),
+    )
+
+
+def _check_until(desk: Desk, action: Action, kinds: AbstractSet[str], part: Part) -> None:
+    """What is set back by itself: only what was switched on, never a valve or a door; the engine refuses it, too."""
+    if action.value is True and kinds.isdisjoint({"gas-valve", "door"}):
+        return
+    desk.findings.add(
+        "E611",
+        part.entry.at(*part.path, "until"),
+        Say(
+            "until 只能用在 value: true 的动作上,燃气阀和门锁由人到现场恢复",
+            "until is for actions with value: true; gas valves and doors are set back by people",
+        ),
+        subject=part.subject,
+        fix=Say("去掉 until", "remove until"),
     )
 
 

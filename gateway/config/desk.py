@@ -13,6 +13,7 @@ from gateway.config.tree import Entry
 from gateway.model import AlarmClass, Bus, Device, Point
 
 ONLINE = "online"  # the point every device has: is it there?
+RESPONDING = "responding"  # the point every device with an output has: did it obey?
 FIRE_KINDS = ("smoke", "heat", "call-point", "fire-panel")
 DETECTORS = (*FIRE_KINDS, "gas", "co", "sos", "button")  # alarms.md, section 3: no on-delay
 LIFE_SAFETY = (AlarmClass.FIRE, AlarmClass.GAS, AlarmClass.SOS)

@@ -6,16 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.config.actions import read_actions, read_tells
 from gateway.config.conditions import Conditions, Target
-from gateway.config.desk import LIFE_SAFETY, ONLINE, Desk, Mould, Profile
+from gateway.config.desk import LIFE_SAFETY, ONLINE, RESPONDING, Desk, Mould, Profile
 from gateway.config.findings import Say, perhaps
 from gateway.config.shapes import RuleItem, When
 from gateway.config.shaping import Part, shape
 from gateway.config.tree import Entry
 from gateway.model import Action, Condition, Recipient, Rule, Tell
 
-_ONLINE = Mould(
-    ONLINE, f"/{ONLINE}", ONLINE, "bool", "", None, "", None, None, is_writable=False, is_event=False, params=None
-)
+_BUILT_IN = {
+    name: Mould(
+        name, f"/{name}", name, "bool", "", None, "", None, None, is_writable=False, is_event=False, params=None
+    )
+    for name in (ONLINE, RESPONDING)
+}
 
 
 class Rules:
@@ -75,10 +78,9 @@ class Rules:
         meant = [p for p in desk.profiles.values() if when.kind is None or p.kind in when.kind]
         if not meant:
             return None
-        if when.point == ONLINE:
-            kinds = when.kind or desk.by_kind
-            ids = tuple(f"{d.id}/{ONLINE}" for d in desk.devices.values() if d.kind in kinds)
-            return self._checked(Target(meant, [_ONLINE], ids), part)
+        if when.point in _BUILT_IN:
+            ids = tuple(_built_in(desk, when))
+            return self._checked(Target(meant, [_BUILT_IN[when.point]], ids), part)
         having = [profile for profile in meant if profile.has(when.point)]
         if not having:
             self._say_no_point(when, meant, part)
@@ -131,6 +133,13 @@ class Rules:
             fix=perhaps(when.point, names, Say("写档案里定义过的点名", "name a point of a profile")),
             options=names,
         )
+
+
+def _built_in(desk: Desk, when: When) -> Iterable[str]:
+    kinds = when.kind or desk.by_kind
+    for device in desk.devices.values():
+        if device.kind in kinds and (when.point == ONLINE or any(each.is_writable for each in device.points)):
+            yield f"{device.id}/{when.point}"
 
 
 def _point_ids(desk: Desk, profiles: Sequence[Profile], point: str) -> Iterable[str]:

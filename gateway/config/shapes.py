@@ -6,7 +6,7 @@ Scalars arrive as text. Fields that a driver owns are not here: they are split o
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
@@ -53,11 +53,16 @@ def _name(value: str) -> str:
 
 
 def _point_name(value: str) -> str:
-    if value == "online":
+    built_in = {
+        "online": ("是否在线", "whether the device is there"),
+        "responding": ("输出是否有回应", "whether it obeys"),
+    }
+    if value in built_in:
+        zh, en = built_in[value]
         raise custom(
             "E111",
-            '"online" 是每台设备自带的点(是否在线),不能再定义',
-            '"online" is built in: whether the device is there',
+            f'"{value}" 是每台设备自带的点({zh}),不能再定义',
+            f'"{value}" is built in: {en}',
             "换一个名字",
             "choose another name",
         )
@@ -244,6 +249,7 @@ class Do(Shape):
     value: str
     safety: bool = False
     expires: Annotated[Duration, Field(gt=0, le=3_600)] = 10.0
+    until: Literal["silenced", "reset"] | None = None
 
 
 class TellItem(Shape):

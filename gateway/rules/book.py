@@ -5,7 +5,8 @@ Why an alarm is raised or returns (readings, conditions, delays) is `gateway.rul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,10 +26,13 @@ from gateway.model import (
 from gateway.rules.alarm import fold
 from gateway.rules.conditions import is_event
 from gateway.rules.linkage import Linkage, commands
+from gateway.rules.releases import Releases
 from gateway.rules.table import SOUNDLESS, Code
 from gateway.rules.tells import Tells
 from gateway.rules.verbs import Accepted, Refusal, decide
 from gateway.rules.watch import Watch
+
+_COMMAND_ID = re.compile(r"(?P<alarm>[^#]+)#[0-9]+/(?P<target>.+)")
 
 
 class Book:
@@ -41,6 +45,7 @@ class Book:
         self._counters = counters
         self._tells = tells
         self._linkage = linkage
+        self._releases = Releases(linkage)
 
     def watch_of(self, alarm: Alarm) -> Watch | None:
         """The rule at the point that raised it; None when one of them is gone."""
@@ -108,6 +113,8 @@ class Book:
         alarm = self._enter(before, event, watch, step)
         if kind in {"raised", "reraised"}:
             self._act(watch, event, step)
+        if before is not None and watch.rule.actions:
+            self._releases.note(event, before, alarm, watch)
         self._tells.after(event, alarm, watch.rule, step)
         return alarm
 
@@ -117,6 +124,38 @@ class Book:
         alarm = self._enter(before, event, None, step)
         self._tells.forget(alarm, step)
         return alarm
+
+    def release(self, step: Step) -> None:
+        """At the end of a step: set false again what no open alarm wants any more."""
+        if self._releases.has_any:
+            step.commands += self._releases.commands(self._holders(), step.now)
+
+    def safety_target(self, command_id: str) -> str:
+        """The point ("<event id>/<point>") of a command that a safety action of a rule gave; "" for any other.
+
+        Switching such an output off again counts too: a siren that does not stop is as broken as one that is silent.
+        """
+        found = _COMMAND_ID.fullmatch(command_id)
+        if found is None:
+            return ""
+        rule_id, _, point_id = found["alarm"].partition(":")
+        watch = self.watches.get((rule_id, point_id.rpartition(":")[0]))
+        if watch is None:
+            return ""
+        point = watch.state.point
+        is_safety = any(
+            each.id == found["target"]
+            for action in watch.rule.actions
+            if action.is_safety
+            for each in self._linkage.targets(action, point)
+        )
+        return found["target"] if is_safety else ""
+
+    def _holders(self) -> Iterable[tuple[Alarm, Watch]]:
+        for alarm in self.alarms.values():
+            watch = self.watch_of(alarm)
+            if watch is not None and watch.rule.actions:
+                yield alarm, watch
 
     def answer(self, request: OperatorRequest, step: Step) -> None:
         """Do what an operator asks, or say why not."""

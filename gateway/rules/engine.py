@@ -6,12 +6,15 @@ the other files of this room; here they meet. The same inputs give the same byte
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from gateway.counters import Counters
 from gateway.model import (
     Alarm,
+    CommandOutcome,
+    CommandResult,
     DeviceStatus,
     Handling,
     Input,
@@ -28,7 +31,7 @@ from gateway.model import (
 from gateway.rules.book import Book
 from gateway.rules.conditions import check_fits, compile_test, is_event
 from gateway.rules.linkage import Linkage
-from gateway.rules.points import ONLINE, Doubt, PointState, as_bad, doubt_of, states_of
+from gateway.rules.points import ONLINE, RESPONDING, Doubt, PointState, as_bad, doubt_of, states_of
 from gateway.rules.ports import NoticePolicy
 from gateway.rules.tells import Tells
 from gateway.rules.timers import Timers
@@ -50,6 +53,8 @@ class Engine:
         linkage = Linkage(site.devices.values())
         self._book = Book(counters, self._tells, linkage)
         self._lost_timers: list[TimerChange] = []  # of what is gone, until the first step
+        self._kept_tells: dict[str, datetime] = {}  # when delays of notices had started, until the first step
+        self._is_resumed = True  # False between `restore` and the first step
         self._settle_s = settle_s
         self._settled_mono_s = float("-inf")
         self._is_started = False
@@ -82,8 +87,11 @@ class Engine:
             if alarm.is_open:
                 self._book.restore(alarm)
         for key, started_at, duration_s in sorted(timers, key=lambda each: (each[1], each[0])):
-            if not self._restore_timer(key, started_at, duration_s, now):
+            if key.startswith("tell|"):
+                self._kept_tells[key] = started_at
+            elif not self._restore_timer(key, started_at, duration_s, now):
                 self._lost_timers.append(TimerChange(key, None))
+        self._is_resumed = False
 
     def restore_said(self, keys: Iterable[str]) -> None:
         """Keys of notices given out before, never to be given out again. Call it after `restore`."""
@@ -92,22 +100,21 @@ class Engine:
 
     def next_wake(self) -> float | None:
         """The instant on the monotonic clock at which `step` must be called even without inputs; None: never."""
-        if self._book.orphans or self._lost_timers:
+        if not self._is_resumed:
             return self._settled_mono_s - self._settle_s
         return self._timers.next_wake()
 
     def step(self, inputs: Sequence[Input], now: Now) -> Step:
         """Decide on one batch; all of it happens at ``now``. Delays that have ended by now go first.
 
-        Results of commands and notices change nothing here (the pipeline writes them down), nor does a `Tick`.
+        The result of a safety command says whether its device responds. Other results change nothing here (the
+        pipeline writes them down), nor does a `Tick`.
         """
         step = Step(now)
         if not self._is_started:
             self._start(now)
-        if self._book.orphans or self._lost_timers:
-            self._book.withdraw_orphans(step)
-            step.timers += self._lost_timers
-            self._lost_timers.clear()
+        if not self._is_resumed:
+            self._resume(step)
         while (key := self._timers.pop_due(now.mono_s)) is not None:
             self._ring(key, step)
         read = self._read
@@ -118,12 +125,31 @@ class Engine:
                 self._book.answer(each, step)
             elif isinstance(each, DeviceStatus):
                 self._status(each, step)
+            elif isinstance(each, CommandResult):
+                self._hear_result(each, step)
+        self._book.release(step)
         self._counters.counts["readings_accepted", ()] += len(step.readings)
         return step
 
     def _start(self, now: Now) -> None:
         self._is_started = True
         self._settled_mono_s = now.mono_s + self._settle_s
+
+    def _resume(self, step: Step) -> None:
+        """The first step after `restore`: what is gone is said and deleted, delays of notices go on."""
+        self._is_resumed = True
+        step.timers += self._lost_timers
+        self._lost_timers.clear()
+        kept: defaultdict[str, dict[str, datetime]] = defaultdict(dict)
+        for key, started_at in self._kept_tells.items():
+            kept[key.split("|")[1]][key] = started_at
+        self._kept_tells.clear()
+        self._book.withdraw_orphans(step)
+        for alarm in self._book.alarms.values():
+            watch = self._book.watch_of(alarm)
+            if watch is not None and alarm.handling is Handling.NEW:
+                self._tells.resume(alarm, watch.rule, kept.pop(alarm.id, {}), step)
+        step.timers += [TimerChange(key, None) for keys in kept.values() for key in keys]
 
     def _add(self, rule: Rule, linkage: Linkage) -> None:
         test = compile_test(rule)
@@ -143,9 +169,6 @@ class Engine:
 
     def _restore_timer(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
         what, _, rest = key.partition("|")
-        if what == "tell":
-            alarm = self._book.alarms.get(rest.partition("|")[0])
-            return alarm is not None and self._tells.restore_timer(key, started_at, duration_s, alarm, now)
         rule_id, _, point_id = rest.partition("|")
         watch = self._book.watches.get((rule_id, point_id))
         if watch is None or watch.is_active is (what == "for"):
@@ -226,6 +249,15 @@ class Engine:
         if state.value is not status.is_online:
             step.statuses.append(status)
         self._believe(state, Reading(state.point.id, status.is_online, status.at, status.at), step)
+
+    def _hear_result(self, result: CommandResult, step: Step) -> None:
+        if result.outcome is CommandOutcome.SUPERSEDED:
+            return
+        target = self._book.safety_target(result.command_id)
+        state = self._points.get(f"{target.rpartition('/')[0]}/{RESPONDING}")
+        if state is not None:
+            does_respond = result.outcome is CommandOutcome.DONE
+            self._believe(state, Reading(state.point.id, does_respond, result.at, result.at), step)
 
     def _reject(self, doubt: Doubt) -> None:
         self._counters.counts["readings_rejected", (("reason", str(doubt)),)] += 1

@@ -11,6 +11,9 @@ from datetime import timedelta
 
 from gateway.model import SYSTEM, Action, AlarmEvent, Command, Device, Now, Place, Point, Rule, Scope, Value
 
+UNTIL = ("silenced", "reset")
+_NEVER_UNDONE = frozenset({"gas-valve", "door"})  # closed by software, opened by hand; people may still be on their way
+
 _Key = tuple[str, ...] | None  # None: the device lies in no such scope
 
 
@@ -46,7 +49,7 @@ class Linkage:
                     self._by_kind[device.kind, base_name(point.name)].append((device, point))
 
     def check(self, rule: Rule, sources: Iterable[str]) -> None:
-        """Raise ValueError where an action of ``rule`` (on devices ``sources``) could open a gas valve.
+        """Raise ValueError where an action of ``rule`` (on devices ``sources``) could open a gas valve or lock a door.
 
         Also makes the indexes of its scopes now, so that the first fire does not wait for them.
         """
@@ -59,6 +62,20 @@ class Linkage:
                     "A gas valve may be closed by software and never opened by it: use closed: true"
                 )
                 raise ValueError(msg)
+            self._check_until(rule, action, kinds)
+
+    def _check_until(self, rule: Rule, action: Action, kinds: Iterable[str]) -> None:
+        if not action.until:
+            return
+        msg = ""
+        if action.until not in UNTIL:
+            msg = f"until: {action.until} is not known; use one of {', '.join(UNTIL)}, or leave it out"
+        elif action.value is not True:
+            msg = "until sets to false what the action has set to true; remove until, or set value: true"
+        elif not _NEVER_UNDONE.isdisjoint(kinds):
+            msg = "a gas valve and a released door are never set back by software; remove until"
+        if msg:
+            raise ValueError(f"rule {rule.id}: sets {action.point} until {action.until}: {msg}")
 
     def targets(self, action: Action, source: Point) -> list[Point]:
         """The points ``action`` sets when ``source`` raises; empty when the scope has none."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.rules.watch import Watch
 
 ONLINE = "online"  # the implicit point of every device, fed by DeviceStatus
+RESPONDING = "responding"  # the implicit point of every device with an output, fed by results of safety commands
 
 _TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (float,), "text": (str,)}
 _WIDEST: dict[str, tuple[float, float]] = {"int": (-(2**63), 2**64 - 1), "float": (float("-inf"), float("inf"))}
@@ -75,11 +76,14 @@ class PointState:
 
 
 def states_of(devices: Iterable[Device]) -> dict[str, PointState]:
-    """A state for every point by its id, the implicit ``online`` points included."""
+    """A state for every point by its id, the implicit ``online`` and ``responding`` points included."""
     states: dict[str, PointState] = {}
     for device in devices:
-        online = Point(f"{device.id}/{ONLINE}", device.id, ONLINE, "bool")
-        states[online.id] = PointState(online, device.place)
+        has_output = any(each.is_writable for each in device.points)
+        for name in (ONLINE, RESPONDING) if has_output else (ONLINE,):
+            states[f"{device.id}/{name}"] = PointState(
+                Point(f"{device.id}/{name}", device.id, name, "bool"), device.place
+            )
         for point in device.points:
             states[point.id] = PointState(point, device.place)
     return states

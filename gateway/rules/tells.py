@@ -6,10 +6,10 @@ Who is told what is the policy's (`gateway.rules.ports.NoticePolicy`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 
-from gateway.model import Alarm, AlarmEvent, Handling, Notice, Now, Rule, Step
+from gateway.model import Alarm, AlarmEvent, Handling, Notice, Rule, Step, TimerChange
 from gateway.rules.ports import NoticePolicy
 from gateway.rules.timers import Timers
 
@@ -30,13 +30,28 @@ class Tells:
             if alarm_id in alarms:
                 self._said[alarm_id].add(key)
 
-    def restore_timer(self, key: str, started_at: datetime, duration_s: float, alarm: Alarm, now: Now) -> bool:
-        """Go on with a delay; False when nobody needs to be told any more."""
-        if alarm.handling is not Handling.NEW:
-            return False
-        self._timers.restore(key, started_at, duration_s, now, not_before=now.mono_s)
-        self._waiting[alarm.id].add(key)
-        return True
+    def resume(self, alarm: Alarm, rule: Rule, kept: Mapping[str, datetime], step: Step) -> None:
+        """Go on telling of a ``NEW`` alarm after a restart, by the rule as it is now. Call it after `restore_said`.
+
+        ``kept``: when its delays that were running had started, by key. A delay that the rule did not have before
+        counts from the same start; one that has ended long ago rings at once, unless all was said.
+        """
+        if kept:
+            last = max(kept, key=lambda each: (kept[each], each))
+            reason, started_at = last.split("|")[2], kept[last]
+        else:
+            reason, started_at = self._last_reason(alarm), alarm.raised_at
+        for after_s in _delays(rule):
+            key = _key(alarm, reason, after_s)
+            said = self._said[alarm.id]
+            if not self._policy.notices(reason, alarm, rule, said, after_s=after_s):
+                continue
+            begun_at = kept.get(key, started_at)
+            self._timers.restore(key, begun_at, after_s, step.now, not_before=step.now.mono_s)
+            self._waiting[alarm.id].add(key)
+            if key not in kept:
+                step.timers.append(TimerChange(key, begun_at, after_s))
+        step.timers += [TimerChange(key, None) for key in kept if key not in self._timers]
 
     def after(self, event: AlarmEvent, alarm: Alarm, rule: Rule, step: Step) -> None:
         """Tell those who must hear of ``event`` now, start the delays of the others."""
@@ -47,8 +62,8 @@ class Tells:
         if not reason:
             return
         step.notices += self._say(reason, alarm, rule, 0.0)
-        for after_s in sorted({tell.after_s for tell in rule.tells if tell.after_s > 0}):
-            key = f"tell|{alarm.id}|{reason}|{after_s}"
+        for after_s in _delays(rule):
+            key = _key(alarm, reason, after_s)
             step.timers.append(self._timers.start(key, after_s, step.now))
             self._waiting[alarm.id].add(key)
 
@@ -67,8 +82,21 @@ class Tells:
         if not alarm.is_open:
             self._said.pop(alarm.id, None)
 
+    def _last_reason(self, alarm: Alarm) -> str:
+        """The newest reason of which something was said: reasons of one alarm carry growing versions."""
+        reasons = {key.rsplit("/", 3)[1].partition("+")[0] for key in self._said[alarm.id]}
+        return max(reasons, key=lambda each: (len(each), each), default="raised")
+
     def _say(self, reason: str, alarm: Alarm, rule: Rule, after_s: float) -> list[Notice]:
         said = self._said[alarm.id]
         notices = self._policy.notices(reason, alarm, rule, said, after_s=after_s)
         said.update(each.key for each in notices)
         return notices
+
+
+def _delays(rule: Rule) -> list[float]:
+    return sorted({tell.after_s for tell in rule.tells if tell.after_s > 0})
+
+
+def _key(alarm: Alarm, reason: str, after_s: float) -> str:
+    return f"tell|{alarm.id}|{reason}|{after_s}"

@@ -56,6 +56,10 @@ def who_did_what(alarm: Alarm) -> dict[str, Any]:
         "version": alarm.version,
         "handling": str(alarm.handling),
         "taken_by": alarm.taken_by,
+        "taken_at": alarm.taken_at.isoformat() if alarm.taken_at else "",
+        # The end of a press ("returned") follows a close by itself: then the journal knows who closed it.
+        "closed_by": alarm.last_actor if alarm.last_event == "closed" else "",
+        "closed_at": alarm.closed_at.isoformat() if alarm.closed_at else "",
     }
 
 
