@@ -1,4 +1,4 @@
-"""Simulators: the command line, mounted as `shouwang sim ...`. Chinese first, `--lang en` for English."""
+"""Simulators: the command line, mounted as `shouwang sim ...`. In Chinese and English, `--lang` for one of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import structlog
 import typer
@@ -21,7 +21,7 @@ from simulators.spec import SimError
 app = typer.Typer(name="sim", help="在真实套接字上模拟设备 | simulated devices on real sockets", no_args_is_help=True)
 
 Config = Annotated[Path, typer.Option("--config", envvar="SHOUWANG_CONFIG", help="配置目录 | configuration directory")]
-Lang = Annotated[str, typer.Option("--lang", envvar="SHOUWANG_LANG", help="zh | en")]
+Lang = Annotated[str, typer.Option("--lang", envvar="SHOUWANG_LANG", help="zh | en,不写时两种都说 | without it: both")]
 Target = Annotated[str, typer.Argument(metavar="DEVICE", help="例如 3-2-03-0301/smoke | for example 3-2-03-0301/smoke")]
 _DEFAULT = Path("config")
 
@@ -32,8 +32,13 @@ def _spoken(lang: str) -> Iterator[None]:
     try:
         yield
     except SimError as error:
-        print(error.text(lang), file=sys.stderr)
+        _say(error.zh, error.en, lang, file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+def _say(zh: str, en: str, lang: str, file: TextIO | None = None) -> None:
+    """One language when it was asked for, else both, Chinese first."""
+    print({"zh": zh, "en": en}.get(lang, f"{zh}\n{en}"), file=file, flush=True)
 
 
 def _ask(config: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +50,7 @@ def serve(
     config: Config = _DEFAULT,
     seed: Annotated[int, typer.Option(help="相同种子,相同过程 | same seed, same run")] = 1,
     pace: Annotated[float, typer.Option(help="上报周期的倍数 | multiplies every reporting period")] = 1.0,
-    lang: Lang = "zh",
+    lang: Lang = "",
 ) -> None:
     """按配置模拟全部设备,直到 Ctrl-C | play every device of the site until Ctrl-C."""
     with _spoken(lang):
@@ -66,7 +71,7 @@ async def _serve(config: Path, seed: int, pace: float, lang: str) -> None:
             asyncio.get_running_loop().add_signal_handler(each, task.cancel)
         zh = f"模拟 {site.title}:{len(site.devices)} 台设备,种子 {seed}。Ctrl-C 结束。"
         en = f"Playing {site.title}: {len(site.devices)} devices, seed {seed}. Ctrl-C ends."
-        print(en if lang == "en" else zh, flush=True)
+        _say(zh, en, lang)
         with contextlib.suppress(asyncio.CancelledError):
             await task
     finally:
@@ -74,12 +79,11 @@ async def _serve(config: Path, seed: int, pace: float, lang: str) -> None:
 
 
 @app.command()
-def press(device: Target, config: Config = _DEFAULT, lang: Lang = "zh") -> None:
+def press(device: Target, config: Config = _DEFAULT, lang: Lang = "") -> None:
     """按一下设备(按钮、测试键) | press the device's button once."""
     with _spoken(lang):
         answer = _ask(config, {"do": "press", "device": device})
-        zh, en = f"已按下 {answer['device']}({answer['title']})的 {answer['point']}", f"pressed {answer['point']} of "
-        print(f"{en}{answer['device']}" if lang == "en" else zh)
+        _say(f"已按下 {answer['device']}({answer['title']})", f"pressed {answer['device']}", lang)
 
 
 @app.command("set")
@@ -87,13 +91,16 @@ def set_(
     device: Target,
     values: Annotated[list[str], typer.Argument(metavar="POINT=VALUE…", help="alarm=true power.3=3800 online=false")],
     config: Config = _DEFAULT,
-    lang: Lang = "zh",
+    lang: Lang = "",
 ) -> None:
     """让点读到给定的值,直到再次设置 | make points read so until set again."""
     with _spoken(lang):
         pairs = [each.partition("=") for each in values]
         if bad := [name for name, equals, _ in pairs if not equals]:
-            raise SimError(f"写成 点=值,例如 alarm=true(现在是 {bad[0]})", f"write POINT=VALUE, not {bad[0]}")
+            raise SimError(
+                f'写成 点=值,例如 alarm=true;你写的是 "{bad[0]}"',
+                f'write POINT=VALUE, for example alarm=true; you wrote "{bad[0]}"',
+            )
         answer = _ask(config, {"do": "set", "device": device, "values": {name: text for name, _, text in pairs}})
         shown = ", ".join(f"{name}={str(value).lower()}" for name, value in answer["values"].items())
         print(f"{answer['device']}: {shown}")
@@ -105,21 +112,24 @@ def ramp(  # noqa: PLR0917  typer's options
     point: Annotated[str, typer.Argument(metavar="POINT", help="例如 power.3 | for example power.3")],
     first: Annotated[float, typer.Option("--from", help="起点 | start")],
     last: Annotated[float, typer.Option("--to", help="终点 | end")],
-    over: Annotated[str, typer.Option("--over", help="用时,例如 30s | duration")] = "30s",
+    over: Annotated[
+        str, typer.Option("--over", help="用时,例如 30s;不写单位是秒 | duration, seconds without a unit")
+    ] = "30s",
     config: Config = _DEFAULT,
-    lang: Lang = "zh",
+    lang: Lang = "",
 ) -> None:
     """让一个数值均匀变化 | move a number evenly."""
     with _spoken(lang):
-        asked = {"point": point, "first": first, "last": last, "over_s": duration_s(over)}
+        over_s = duration_s(over)
+        asked = {"point": point, "first": first, "last": last, "over_s": over_s}
         answer = _ask(config, {"do": "ramp", "device": device, **asked})
-        zh = f"{answer['device']}:{answer['point']} 在 {over} 内从 {first:g} 变到 {last:g}"
-        en = f"{answer['device']}: {answer['point']} goes from {first:g} to {last:g} over {over}"
-        print(en if lang == "en" else zh)
+        zh = f"{answer['device']} 的 {answer['point']} 在 {over_s:g} 秒内从 {first:g} 变到 {last:g}"
+        en = f"{answer['device']}: {answer['point']} goes from {first:g} to {last:g} over {over_s:g} s"
+        _say(zh, en, lang)
 
 
 @app.command()
-def show(device: Target, config: Config = _DEFAULT, lang: Lang = "zh") -> None:
+def show(device: Target, config: Config = _DEFAULT, lang: Lang = "") -> None:
     """显示一台模拟设备此刻的值 | show what a device reads now."""
     with _spoken(lang):
         answer = _ask(config, {"do": "show", "device": device})
@@ -131,7 +141,7 @@ def show(device: Target, config: Config = _DEFAULT, lang: Lang = "zh") -> None:
 def list_(
     contains: Annotated[str, typer.Argument(metavar="[TEXT]", help="只列出含此文字的 | only those containing")] = "",
     config: Config = _DEFAULT,
-    lang: Lang = "zh",
+    lang: Lang = "",
 ) -> None:
     """列出模拟的设备 | list the devices played."""
     with _spoken(lang):
@@ -141,7 +151,7 @@ def list_(
 
 
 @app.command()
-def status(config: Config = _DEFAULT, lang: Lang = "zh") -> None:
+def status(config: Config = _DEFAULT, lang: Lang = "") -> None:
     """模拟器发出和收到了什么 | what the simulator sent and took."""
     with _spoken(lang):
         for name, value in _ask(config, {"do": "status"}).items():

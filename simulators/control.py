@@ -1,6 +1,6 @@
 """Simulators: the control socket: a unix domain socket, for its owner only; one JSON line in, one JSON line out.
 
-Requests: ``{"do": "status" | "list"}``, ``{"do": "press" | "show", "device": ...}``,
+Requests: ``{"do": "status" | "list" | "report"}``, ``{"do": "press" | "show", "device": ...}``,
 ``{"do": "set", "device": ..., "values": {point: text}}``,
 ``{"do": "ramp", "device": ..., "point": ..., "first": n, "last": n, "over_s": n}``.
 Answers: ``{"ok": true, ...}`` or ``{"ok": false, "zh": ..., "en": ...}``.

@@ -20,8 +20,9 @@ import typer
 from rich.console import Console
 
 from simulators import broker, control
+from simulators.demo_lock import only_demo_in
 from simulators.demo_site import DemoSite, prepare
-from simulators.demo_text import PortsTaken, banner
+from simulators.demo_text import PortsTaken, banner, cloud_line
 from simulators.processes import Child, NotReady, is_taken, last_lines
 from simulators.site import load
 from simulators.spec import SimError
@@ -67,6 +68,9 @@ class Demo:
         """
         for each in (signal.SIGINT, signal.SIGTERM):  # SIGINT, too: a shell's background job starts with it ignored
             signal.signal(each, _interrupt)
+        taken = [each for each in self._demo.ports if is_taken(each.number)]
+        if taken:
+            raise PortsTaken(taken, self._demo)
         with contextlib.suppress(KeyboardInterrupt):
             try:
                 self._start()
@@ -86,10 +90,6 @@ class Demo:
         return [each for each in (self._gateway, self._sim, self._cloud) if each]
 
     def _start(self) -> None:
-        taken = [each for each in self._demo.ports if is_taken(each.number)]
-        if taken:
-            raise PortsTaken(taken)
-        self._demo.data_dir.mkdir(parents=True, exist_ok=True)
         for log in [each.log for each in self._children] + [each.log for each in self._brokers]:
             log.unlink(missing_ok=True)
         self._say("启动 broker …", "starting brokers")
@@ -104,6 +104,7 @@ class Demo:
         self._say("启动网关 …", "starting the gateway")
         self._gateway.start()
         self._wait(self._gateway, "网关", "the gateway", self._page_is_up)
+        control.ask(control.socket_path(self._demo.data_dir), {"do": "report"})  # what was told before, nobody heard
 
     def _wait(self, child: Child, zh: str, en: str, is_ready: Callable[[], bool]) -> None:
         ends_at = time.perf_counter() + _READY_S
@@ -146,12 +147,7 @@ class Demo:
         if status is None or status["alarms"] == self._told:
             return
         self._told = status["alarms"]
-        clock = time.strftime("%H:%M:%S")
-        self._console.print(
-            f"  {clock}  云端已收 cloud has: 报警事件 alarm events [bold]{self._told}[/], 读数 readings "
-            f"{status['readings']}, 时序 lines {status['lines']}, 重复 duplicates {status['duplicates']}",
-            soft_wrap=True,
-        )
+        self._console.print(f"  {time.strftime('%H:%M:%S')}  {cloud_line(status)}", soft_wrap=True)
 
     def _check(self) -> None:
         for child in self._children:
@@ -198,7 +194,10 @@ def demo(
 ) -> None:
     """一条命令看全貌:模拟小区、网关、云端、值班页 | the whole thing on this machine, until Ctrl-C."""
     try:
-        Demo(prepare(config, data_dir, port_offset), broker_kind=broker_kind, seed=seed).run()
+        with only_demo_in(data_dir) as tell:
+            site = prepare(config, data_dir, port_offset, broker_kind=broker_kind)
+            tell(site.page)
+            Demo(site, broker_kind=broker_kind, seed=seed).run()
     except SimError as error:
         print(f"\n{error.zh}\n\n{error.en}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -1,9 +1,9 @@
-"""Simulators: which ports a configuration uses on this machine, and a copy of it with other ports. No processes."""
+"""Simulators: which ports a configuration uses on this machine, and the copy of it that the demo runs."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
+from simulators.processes import is_taken
 from simulators.spec import SimError
 
 _LOOPBACK = ("127.0.0.1", "localhost")
 _Loader: type[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _LAST_PORT = 65_535
+_OFFSET_STEP = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,43 +42,70 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class DemoSite:
-    """The configuration the demo runs: the one asked for, or a copy of it in the data directory."""
+    """The configuration the demo runs: a copy, in the data directory, of the one asked for."""
 
     config: Path
     data_dir: Path
     ports: tuple[Port, ...]
-    is_copy: bool
+    offset: int = 0
+
+    @property
+    def page(self) -> str:
+        """Where the console is."""
+        return f"http://127.0.0.1:{self.port('web')}/"
 
     def port(self, role: str) -> int:
         """The first port of a role; 0 when the configuration has none."""
         return next((each.number for each in self.ports if each.role == role), 0)
 
 
-def prepare(config: Path, data_dir: Path, offset: int) -> DemoSite:
-    """Read the ports; where they must be shifted or the data lies elsewhere, write a copy of the configuration.
+def prepare(config: Path, data_dir: Path, offset: int, *, broker_kind: str = "embedded") -> DemoSite:
+    """Write a copy of the configuration into the data directory, with ports, data and broker as the demo has them.
 
     Raises:
         SimError: no configuration there, or a port would be impossible.
     """
+    copy = data_dir / "config"
+    if config.resolve() in (copy.resolve(), *copy.resolve().parents):
+        raise SimError(
+            f"演示会重写 {copy},它不能是配置目录 {config} 或在它里面。换一个 --config 或 --data",
+            f"the demo writes {copy} anew: it cannot be, or be inside, {config}. Choose another --config or --data",
+        )
     try:
         gateway, site = _read(config / "gateway.yaml"), _read(config / "site.yaml")
-        is_copy = bool(offset) or Path(gateway["gateway"].get("data_dir", "var")) != data_dir
         ports = tuple(_shifted(gateway["gateway"], site, offset))
+        if broker_kind == "embedded":
+            _expect_unmarked_repeats(site)
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise SimError(
             f"读不懂 {config} 的 gateway.yaml 或 site.yaml({error})。先运行: shouwang check --config {config}",
             f"cannot read gateway.yaml or site.yaml in {config} ({error}). First: shouwang check --config {config}",
         ) from error
-    if not is_copy:
-        return DemoSite(config, data_dir, ports, is_copy=False)
-    copy = data_dir / "config"
     if copy.exists():
         shutil.rmtree(copy)
     shutil.copytree(config, copy)
     gateway["gateway"]["data_dir"] = str(data_dir)
     for name, content in (("gateway.yaml", gateway), ("site.yaml", site)):
         (copy / name).write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
-    return DemoSite(copy, data_dir, ports, is_copy=True)
+    return DemoSite(copy, data_dir, ports, offset)
+
+
+def _expect_unmarked_repeats(site: dict[str, Any]) -> None:
+    """The embedded broker sends again with DUP=0: on its buses the gateway must not wait for the mark."""
+    for bus in (site.get("buses") or {}).values():
+        if bus["type"] == "mqtt" and bus.get("host") in _LOOPBACK:
+            bus["marks_repeats"] = "false"
+
+
+def free_offset(ports: Sequence[Port], offset: int) -> int | None:
+    """Another offset, at which every one of these ports (now at ``offset``) is free; None: there is none."""
+    for more in range(_OFFSET_STEP, _LAST_PORT, _OFFSET_STEP):
+        moved = [each.number + more for each in ports]
+        if max(moved) > _LAST_PORT:
+            return None
+        if not any(is_taken(each) for each in moved):
+            return offset + more
+    return None
 
 
 def _read(path: Path) -> dict[str, Any]:

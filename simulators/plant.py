@@ -17,6 +17,7 @@ from simulators.spec import SimDevice, SimError, SimPoint, SimSite, Value
 TICK_S = 1.0  # measured values of polled devices drift this often
 RAMP_STEP_S = 0.25
 _FIRST_REPORTS_PER_S = 200  # after the start every device reports once, spread like this
+_REPORT_ALL_S = 2.0  # asked to report, all do so within this time and twice this time
 _JITTER = 0.1  # of the reporting period
 ONLINE = "online"  # the implicit point: false makes a device fall silent
 
@@ -43,7 +44,7 @@ class _Task(NamedTuple):
 
     at_s: float
     order: int
-    kind: str  # report | tick | release | ramp
+    kind: str  # report | once | tick | release | ramp
     device_id: str
     point: str = ""
     token: int = 0
@@ -113,7 +114,7 @@ class Plant:
         self._states = {device.id: _State(device, seed) for device in site.devices.values()}
         self._agenda: list[_Task] = []
         self._ramps: dict[tuple[str, str], tuple[int, _Ramp]] = {}
-        self._releases: dict[str, int] = {}  # device -> token of the press that will be released
+        self._releases: dict[str, tuple[int, float]] = {}  # device -> token and time of the release to come
         self._planned = 0
         self._told: list[Event] = []
         spread_s = max(2.0, len(self._states) / _FIRST_REPORTS_PER_S)
@@ -155,9 +156,16 @@ class Plant:
         state = self._states[device_id]
         wanted, _ = _press(state.device, point)
         self._tell(state, state.set(wanted, pins=False) or tuple(wanted))
-        self._releases[device_id] = self._planned
-        self._plan(self.now_s + state.device.behaviour.hold_s, "release", device_id, point)
+        release_s = self.now_s + state.device.behaviour.hold_s
+        self._releases[device_id] = self._planned, release_s
+        self._plan(release_s, "release", device_id, point)
         return next(iter(wanted))
+
+    def report_all(self) -> None:
+        """Let every device that reports by itself do so once, spread over a few seconds; its period stays."""
+        reporting = [state.device.id for state in self._states.values() if not state.device.unit]
+        for n, device_id in enumerate(reporting):
+            self._plan(self.now_s + _REPORT_ALL_S * (1 + n / len(reporting)), "once", device_id)
 
     def set(self, device_id: str, wanted: Mapping[str, Value]) -> None:
         """A person, or nature, makes these points read so until told otherwise."""
@@ -193,18 +201,26 @@ class Plant:
             state.drift()
             state.meter(TICK_S)
             self._plan(task.at_s + TICK_S, "tick", task.device_id)
-        elif task.kind == "report":
-            state.drift()
-            self._tell(state, ())
-            every_s = self._every_s(state)
-            self._plan(task.at_s + every_s * (1 + state.rng.uniform(-_JITTER, _JITTER)), "report", task.device_id)
+        elif task.kind in ("report", "once"):
+            self._report(task, state)
         elif task.kind == "release":
             self._release(task, state)
         else:
             self._climb(task, state)
 
+    def _report(self, task: _Task, state: _State) -> None:
+        """A report; while a button is held it waits, or one press would be told twice."""
+        if task.device_id in self._releases:
+            self._plan(self._releases[task.device_id][1], task.kind, task.device_id)
+            return
+        state.drift()
+        self._tell(state, ())
+        if task.kind == "report":
+            every_s = self._every_s(state)
+            self._plan(task.at_s + every_s * (1 + state.rng.uniform(-_JITTER, _JITTER)), "report", task.device_id)
+
     def _release(self, task: _Task, state: _State) -> None:
-        if self._releases.get(task.device_id) != task.token:
+        if self._releases.get(task.device_id, (-1, 0.0))[0] != task.token:
             return  # pressed again meanwhile: the later release counts
         del self._releases[task.device_id]
         _, released = _press(state.device, task.point)

@@ -19,6 +19,7 @@ from simulators.spec import SimError
 
 _POLL_S = 0.02
 _STOP_S = 3.0
+_MOST_SHOWN = 50  # characters of a command line
 
 
 def free_port() -> int:
@@ -67,9 +68,19 @@ def holder_of(port: int) -> str:
     for proc in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if any(str(fd.readlink()) in wanted for fd in (proc / "fd").iterdir()):
-                name = (proc / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-                return f"{name[:60] or (proc / 'comm').read_text().strip()} (pid {proc.name})"
+                words = (proc / "cmdline").read_text("utf-8", "replace").rstrip("\0").split("\0")
+                return f"{_brief(words) or (proc / 'comm').read_text().strip()} (pid {proc.name})"
     return ""
+
+
+def _brief(words: Sequence[str]) -> str:
+    """A command line in whole words: the program without its directory, and as much of the rest as fits."""
+    shown = Path(words[0].partition(": ")[0]).name
+    for word in words[1:]:
+        if len(shown) + len(word) > _MOST_SHOWN:
+            return f"{shown} …"
+        shown += f" {word}"
+    return shown
 
 
 def _listening_inodes(port: int) -> list[str]:

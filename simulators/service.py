@@ -108,6 +108,10 @@ class SimService:
             return self._status()
         if verb == "list":
             return {"devices": [self._line(each) for each in self.site.devices.values()]}
+        if verb == "report":
+            self.plant.report_all()
+            self._wake.set()
+            return {"devices": len(self.site.devices)}
         device, point = find_device(self.site, str(request.get("device", "")))
         answer = self._poke(str(verb), device, point, request)
         self._wake.set()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from gateway.drivers.table import DRIVERS
 
 CASES = Path(__file__).parent / "cases" / "config"
 SAMPLE = Path(__file__).parent.parent / "config"
+os.environ.setdefault("GRID_WORKER", "json://127.0.0.1")  # the base names it; without it every case would warn
 RUNNING = "第 37 版(06-11 14:02, 王工)"
 
 

@@ -126,3 +126,28 @@ def test_every_swapped_value_is_survived(tmp_path: Path) -> None:
                     if found.site is not None:  # the engine has nothing to add to what the check said
                         Engine(found.site, counters=Counters(), policy=NoticePolicy(found.site))
         target.write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "password: hunter2",
+        "password: 'hunter2, again'",
+        'password: "hunter2',
+        "password: [hunter2]",
+        "password:\n      hunter2",
+        "password: |\n      hunter2",
+        "passwrod: hunter2",
+        "token: hunter2",
+        "password: hunter2: x",
+        "password: a,hunter2\n    port: x",
+    ],
+)
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_a_password_is_never_repeated(tmp_path: Path, lines: str, lang: str) -> None:
+    """Whoever writes a secret into the file is told so, without it: others see the screen, and logs are sent around."""
+    text = f"site: x\nbuses:\n  mqtt1:\n    type: mqtt\n    host: 127.0.0.1\n    username: gw\n    {lines}\n"
+    found = with_file(tmp_path, "site.yaml", text.encode())
+    assert found.errors
+    assert "hunter2" not in render(found.findings, lang)
+    assert "hunter2" not in str([each.message for each in found.findings])

@@ -51,9 +51,11 @@ class Running:
         self.offset = free_offset(directory / "ports")
         self.site: DemoSite = prepare(ROOT / "config", directory / "ports", self.offset)
         self._terminal = directory / "terminal"
+        where = ["--data", str(self.data), "--port-offset", str(self.offset)]
+        self.command = [sys.executable, "-m", "simulators.demo", *where]
         with self._terminal.open("wb") as terminal:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "simulators.demo", "--data", str(self.data), "--port-offset", str(self.offset)],
+                self.command,
                 stdout=terminal, stderr=terminal, stdin=subprocess.DEVNULL, cwd=ROOT, start_new_session=True,
             )  # fmt: skip
 
@@ -99,7 +101,8 @@ def test_three_things_to_try_do_what_the_banner_says(demo: Running) -> None:
     """Each printed command raises its alarm as far as the cloud; Ctrl-C ends everything within five seconds."""
     demo.ready()
     assert re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", demo.text), "the code of the first log-in"
-    commands = [line.strip() for line in demo.text.splitlines() if " sim " in line and "--config" in line]
+    text = re.sub(r" \\\n\s+", " ", demo.text)
+    commands = [line.strip() for line in text.splitlines() if " sim " in line and "--config" in line]
     assert len(commands) == 3
     for command in commands:
         done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
@@ -107,6 +110,8 @@ def test_three_things_to_try_do_what_the_banner_says(demo: Running) -> None:
     rules = ("sos-button:", "smoke-fire:", "socket-overload:")
     record = demo.data / "cloud.jsonl"
     assert wait(lambda: all(each in record.read_text("utf-8") for each in rules), 30), demo.text
+    again = subprocess.run(demo.command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert (again.returncode, f"演示已在运行:{demo.site.page}" in again.stderr) == (1, True)
     status = demo.cloud()
     assert (status["duplicates"], status["order"]) == (0, 0)
     assert status["readings"] > 100
@@ -143,6 +148,8 @@ def test_a_taken_port_is_a_message_with_the_way_out(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"端口 {site.port('web')}(值班页)已被占用" in done.stderr
     assert f"pid {os.getpid()}" in done.stderr
+    assert "\n  改法: " in done.stderr
     assert "PORT_OFFSET=" in done.stderr
+    assert "正在停止" not in done.stdout
     assert "Traceback" not in done.stderr
     assert not is_taken(site.port("field"))

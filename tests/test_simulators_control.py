@@ -47,7 +47,8 @@ async def test_a_person_pokes_devices_from_another_terminal(
     listener = Listener(embedded_broker.port)
     try:
         pressed = await asyncio.to_thread(sim, config, "press", "3-2-03-0301/sos")
-        assert (pressed.returncode, "已按下" in pressed.stdout) == (0, True)
+        assert (pressed.returncode, pressed.stdout.startswith("已按下 3-2-03-0301/sos(")) == (0, True)
+        assert "\npressed 3-2-03-0301/sos\n" in pressed.stdout
         await until(lambda: b"emergency" in b"".join(listener.payloads("sos/up")))
     finally:
         listener.close()
@@ -59,7 +60,9 @@ async def test_a_person_pokes_devices_from_another_terminal(
     assert "3-2-03-0302/smoke" in sim(config, "list", "0302").stdout
     slip = sim(config, "press", "3-2-03-031/smoke")
     assert (slip.returncode, "是不是 3-2-03-0301/smoke" in slip.stderr, "Traceback" in slip.stderr) == (1, True, False)
-    assert sim(config, "set", CABINET, "power.3").returncode == 1
+    assert '你写的是 "power.3"' in sim(config, "set", CABINET, "power.3").stderr
+    bare = sim(config, "ramp", CABINET, "power.5", "--from", "1", "--to", "2", "--over", "10")
+    assert ("在 10 秒内" in bare.stdout, "over 10 s" in bare.stdout) == (True, True)
     second = sim(config, "serve")
     assert (second.returncode, "已有一个模拟器在运行" in second.stderr) == (1, True)
     child.stop()

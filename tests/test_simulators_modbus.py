@@ -11,7 +11,9 @@ import pytest
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
+from simulators.plant import Plant
 from simulators.processes import PortTaken
+from simulators.registers import UnitMemory
 from simulators.service import SimService
 from simulators.site import load
 from simulators.spec import SimSite
@@ -114,3 +116,19 @@ async def test_a_taken_modbus_port_is_said(tmp_path: Path) -> None:
             async with served(site):
                 pass
         assert "python" in caught.value.holder or "pytest" in caught.value.holder
+
+
+def test_a_healthy_demo_refuses_no_read() -> None:
+    """The shipped profiles' units answer the whole span of a table in one request: no exceptions at every start."""
+    site = load(Path(__file__).parents[1] / "config")
+    plant = Plant(site)
+    for device in site.on_bus("pile1"):
+        memory = UnitMemory([device], plant.values, plant.write)
+        used: dict[str, list[int]] = {}
+        for point in device.points.values():
+            if point.register:
+                last = point.register.address + point.register.width - 1
+                used.setdefault(point.register.table, []).extend((point.register.address, last))
+        for table, addresses in used.items():
+            first, count = min(addresses), max(addresses) - min(addresses) + 1
+            assert len(memory.get(table, first, count)) == count

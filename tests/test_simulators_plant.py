@@ -50,6 +50,29 @@ def test_a_press_is_momentary_and_told_twice() -> None:
     assert told == ["emergency", "emergency", ""]
 
 
+def test_one_press_is_told_once_whenever_the_report_is_due() -> None:
+    """A periodic report that falls due while a button is held waits for its release, and then comes."""
+    asked = Plant(SITE, seed=1)
+    reports = [event.at_s for event in asked.advance(200.0) if event.device_id == SOS]
+    plant = Plant(SITE, seed=1)
+    half_s = SITE.devices[SOS].behaviour.hold_s / 2
+    plant.advance(reports[1] - half_s)
+    plant.press(SOS)
+    plant.report_all()
+    told = [event for event in plant.advance(reports[1] + 10.0) if event.device_id == SOS]
+    assert [event.values["action"] for event in told if event.values["action"]] == ["emergency"]
+    assert next(event.at_s for event in told if not event.changed) == pytest.approx(reports[1] + half_s)
+
+
+def test_asked_to_report_every_device_does_within_five_seconds() -> None:
+    """A page that has just been opened knows all devices soon; nobody is polled and heard twice."""
+    plant = Plant(SITE)
+    assert {e.device_id for e in plant.advance(5.0)} >= {d.id for d in SITE.devices.values() if not d.unit}
+    plant.report_all()
+    told = {event.device_id for event in plant.advance(10.0)}
+    assert told >= {device.id for device in SITE.devices.values() if not device.unit}
+
+
 def test_what_is_set_stays_and_is_an_alarm() -> None:
     """A fire burns until somebody puts it out, through every periodic report."""
     plant = Plant(SITE)

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from gateway.config.desk import Desk, device_subject
 from gateway.config.findings import Say, perhaps
+from gateway.config.outside import check_references
 from gateway.config.shapes import SiteFile
 from gateway.config.shaping import Part, keys_of, known_keys, shape
 from gateway.config.tree import Entry
@@ -24,6 +25,7 @@ def read_buses(desk: Desk, file: SiteFile, entry: Entry) -> None:
             desk.unread_buses.add(name)
         else:
             desk.buses[name] = bus
+            check_references(desk.findings, raw, part)
 
 
 class _BusType(BaseModel):

@@ -19,6 +19,7 @@ class Say(NamedTuple):
 
 
 NOTHING = Say()
+HIDDEN = "***"
 ALLOWED = Say("可用", "allowed")
 DEFINED = Say("已定义", "defined")
 
@@ -42,6 +43,16 @@ class Spot(NamedTuple):
     def brief(self) -> str:
         """``file:line`` for a mention inside another message."""
         return f"{self.source.name}:{self.line}" if self.line else self.source.name
+
+
+def hidden(spot: Spot) -> Spot:
+    """The same place with what stands there replaced by `HIDDEN`: a secret must not reach a screen or a log."""
+    lines = list(spot.source.lines)
+    if not 0 < spot.line <= len(lines):
+        return spot
+    line, start = lines[spot.line - 1], spot.column - 1
+    lines[spot.line - 1] = line[:start] + HIDDEN + line[start + spot.width :]
+    return spot._replace(source=Source(spot.source.name, lines), width=len(HIDDEN))
 
 
 @dataclass(frozen=True, slots=True)

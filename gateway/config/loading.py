@@ -13,6 +13,7 @@ from gateway.config.coverage import check_coverage
 from gateway.config.desk import Desk, DriverShape
 from gateway.config.devices import read_devices
 from gateway.config.findings import ConfigErrors, Finding, Findings, Say, Source, Spot
+from gateway.config.outside import check_web
 from gateway.config.people import read_recipients, read_uplinks
 from gateway.config.profiles import read_profile
 from gateway.config.rules import Rules
@@ -97,6 +98,7 @@ class _Reading:
         file, entry = self._file("gateway.yaml", GatewayFile)
         if file is None or entry is None:
             return None, ()
+        check_web(self._findings, file.gateway.web, entry)
         return file.gateway, read_uplinks(self._findings, file.gateway, entry, self._kinds)
 
     def _recipients(self) -> dict[str, Recipient] | None:

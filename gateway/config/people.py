@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field
 
 from gateway.config.findings import Findings, Say, perhaps
+from gateway.config.outside import check_references
 from gateway.config.shapes import Gateway, NotifyFile, Shape, custom
 from gateway.config.shaping import Part, keys_of, known_keys, shape
 from gateway.config.tree import Entry
@@ -55,6 +56,7 @@ def read_recipients(findings: Findings, file: NotifyFile, entry: Entry) -> dict[
             continue
         addresses = {each: _address(item, each) for each in CHANNELS if each in raw}
         found[name] = Recipient(name, item.title, addresses)
+        check_references(findings, raw, part)
     return found
 
 
@@ -82,6 +84,7 @@ def read_uplinks(
         uplink = _uplink(findings, name, raw, part, kinds)
         if uplink is not None:
             found.append(uplink)
+            check_references(findings, raw, part)
     return tuple(found)
 
 

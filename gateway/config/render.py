@@ -6,12 +6,18 @@ a caret, one sentence of what to do, what may stand there. Text from files is sh
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.config.findings import Finding, Say, Spot
+from gateway.config.findings import HIDDEN, Finding, Say, Spot
 
+_SECRET = re.compile(  # a value that is no reference {...}; in a flow it ends at a comma or bracket
+    r"""(?:(?:pass\w*|pwd|\w*token\w*|\w*secret\w*|apprise|口令|密码)['"]?\s*[:\uff1a]\s*)"""
+    r"""(?P<value>"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s{"'&*#][^,}\n]*)""",
+    re.IGNORECASE,
+)
 _MOST = 20
 _WIDEST = 100  # columns of a source line
 
@@ -79,8 +85,7 @@ def _excerpt(spot: Spot) -> list[str]:
     """The line with a caret under it and the line before; wide characters take two columns."""
     if not 0 < spot.line <= len(spot.source.lines):
         return []
-    line = spot.source.lines[spot.line - 1]
-    start = spot.column - 1
+    line, start = _without_secrets(spot.source.lines[spot.line - 1], spot.column - 1)
     first = _first_shown(line, start, spot.width)
     cut = "…" if first else ""
     before, marked = _clean(line[first:start]), _clean(line[start : start + spot.width])
@@ -88,10 +93,24 @@ def _excerpt(spot: Spot) -> list[str]:
     caret = " " * _columns(cut + before) + "^" * min(room, max(1, _columns(marked)))
     found = []
     if spot.line > 1:
-        found.append(f"{spot.line - 1:>6} | {_fitted(_clean(spot.source.lines[spot.line - 2]))}")
+        above = spot.source.lines[spot.line - 2]
+        found.append(f"{spot.line - 1:>6} | {_fitted(_clean(_without_secrets(above)[0]))}")
     found.append(f"> {spot.line:>4} | {_fitted(cut + _clean(line[first:]))}".rstrip())
     found.append(f"       | {caret}")
     return [each.rstrip() for each in found]
+
+
+def _without_secrets(line: str, start: int = 0) -> tuple[str, int]:
+    """The line without plain secrets, and where what stood at ``start`` stands now."""
+    found = _SECRET.search(line)
+    if not found:
+        return line, start
+    begin, end = found.span("value")
+    if not line[: found.start()].strip(" -") and line[begin] not in "\"'":
+        end = len(line)  # no flow: a comma is part of it
+    if start >= end:
+        start += len(HIDDEN) - (end - begin)
+    return f"{line[:begin]}{HIDDEN}{line[end:]}", min(start, begin) if begin < start < end else start
 
 
 def _first_shown(line: str, start: int, width: int) -> int:

@@ -13,10 +13,11 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 from pydantic import BaseModel, ValidationError
 
-from gateway.config.findings import NOTHING, Findings, Say, nearest, perhaps
+from gateway.config.findings import NOTHING, Findings, Say, hidden, nearest, perhaps
 from gateway.config.tree import Entry
 from gateway.config.wording import OWN, choices, words_for
 
+_MASKED = "E115"
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
 
@@ -169,11 +170,17 @@ def _say(findings: Findings, model: type[BaseModel], error: Mapping[str, Any], p
     options: Sequence[str] = () if is_own else choices(error)
     if error["type"] in {"model_type", "model_attributes_type"}:
         options = _keys_at(model, error["loc"])
-    if options and isinstance(error["input"], str):
+    code = error["type"] if is_own else "E107"
+    spot = part.entry.key(*path[:-1]) if path[-1:] == ("[key]",) else part.entry.at(*path)
+    if {"file", "env"} <= set(options):  # a secret that stands here itself: neither text nor line may repeat it
+        code, options = _MASKED, ()
+        message = Say(f"{field}: 口令不能直接写在配置里", f"{field}: a secret must not stand in the configuration")
+        fix = Say("写成 {file: 口令文件} 或 {env: 环境变量名}", "write {file: path} or {env: NAME}")
+    elif options and isinstance(error["input"], str):
         fix = perhaps(error["input"], options, fix)
     findings.add(
-        error["type"] if is_own else "E107",
-        part.entry.key(*path[:-1]) if path[-1:] == ("[key]",) else part.entry.at(*path),
+        code,
+        hidden(spot) if code == _MASKED else spot,
         message,
         subject=part.subject,
         fix=fix,
