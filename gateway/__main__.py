@@ -60,9 +60,9 @@ def check(
     if not as_json:
         points = sum(len(device.points) for device in site.devices.values())
         print(
-            f"{site.title}: {len(site.devices)} 台设备, {points} 个测点, {len(site.rules)} 条规则。"
+            f"没有错误。{site.title}: {len(site.devices)} 台设备, {points} 个测点, {len(site.rules)} 条规则。"
             if lang == "zh"
-            else f"{site.title}: {len(site.devices)} devices, {points} points, {len(site.rules)} rules."
+            else f"No errors. {site.title}: {len(site.devices)} devices, {points} points, {len(site.rules)} rules."
         )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from gateway.app.bridge import BridgeEnded, BridgeProcess
+from gateway.app.greeting import greet
 from gateway.app.port import Port
 from gateway.app.signals import until_told
 from gateway.clock import Clock
@@ -120,6 +121,7 @@ class Gateway:
                     tasks.create_task(
                         keep_running("bridge", self._bridge.run, self.counters, expected=BridgeEnded), name="bridge"
                     )
+                greet(self._site, _setup_code_path(self._site.data_dir))
                 _log.info("gateway_started", devices=len(self._site.devices), rules=len(self._site.rules))
                 _give_back_memory()
         finally:

@@ -45,6 +45,7 @@ from gateway.mqtt_link import LinkError, LinkOptions, Message, MqttLink, TlsOpti
 from gateway.secret import SecretError
 
 _MAX_PAYLOAD_BYTES = 262_144
+_MOST_LOGGED = 500  # (reason, topic) pairs: a stranger must not fill the log
 _SWEEP_S = 5.0
 _SUBACK_S = 10.0
 
@@ -65,7 +66,8 @@ class MqttDriver:
         self._heard: dict[str, float] = {}  # by device: monotonic instant of its last message
         self._is_online: dict[str, bool] = {}
         self._repeats = Repeats(are_marked=self._params.marks_repeats)
-        self._reasons: set[str] = set()  # refusals logged so far: transitions, not states
+        self._refused: set[tuple[str, str]] = set()  # (reason, topic) logged so far: transitions, not states
+        self._topic = ""  # of the message that is being read
         self._now: Now | None = None  # of the burst that is being received
         self._deliver: Deliver = lambda _arrival: None
         self._link = MqttLink(self._options, on_message=self._received, on_up=self._came_up, on_down=self._went_down)
@@ -164,6 +166,7 @@ class MqttDriver:
 
     def _inputs(self, message: Message, now: Now) -> tuple[Reading | DeviceStatus, ...]:
         """What the message says, and which devices it shows to be there."""
+        self._topic = message.topic
         if message.is_oversize or len(message.payload) > _MAX_PAYLOAD_BYTES:
             self._refuse("oversize")
             return ()
@@ -188,9 +191,15 @@ class MqttDriver:
 
     def _refuse(self, reason: str) -> None:
         self._counters.count("inputs_refused", bus=self._bus_id, reason=reason)
-        if reason not in self._reasons:
-            self._reasons.add(reason)
-            _log.warning("input_refused", bus=self._bus_id, reason=reason, note="later ones are only counted")
+        if (reason, self._topic) not in self._refused and len(self._refused) < _MOST_LOGGED:
+            self._refused.add((reason, self._topic))
+            _log.warning(
+                "input_refused",
+                bus=self._bus_id,
+                reason=reason,
+                topic=self._topic[:200],
+                note="later ones of this topic are only counted",
+            )
 
     async def _sweep(self) -> None:
         """Say which devices have been silent for longer than their profile allows."""
