@@ -14,7 +14,7 @@ class UserStoreContract:
     """The promises of `gateway.web.ports.UserStore`; the clock of a store under test stands before `NOON`."""
 
     async def test_nobody_is_there_at_first(self, store: UserStore) -> None:
-        """A new gateway asks for the set-up code, not for a password."""
+        """A new gateway asks for the one-time code, not for a password."""
         assert not await store.has_users()
         assert await store.find("张师傅") is None
 

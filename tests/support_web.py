@@ -122,6 +122,7 @@ class FakeGateway:
         self.clock = clock
         self.alarms: dict[str, Alarm] = {}
         self.journal: defaultdict[str, list[AlarmEvent]] = defaultdict(list)
+        self.commanded: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.requests: list[OperatorRequest] = []
         self.state = Health(buses={"field": True}, uplinks={"platform": UplinkHealth(True, 0, None)})
         self.gate = asyncio.Event()  # clear: commits stand still
@@ -136,6 +137,9 @@ class FakeGateway:
 
     async def events(self, alarm_id: str) -> Sequence[AlarmEvent]:
         return self.journal[alarm_id]
+
+    async def commands(self, alarm_id: str) -> Sequence[Mapping[str, Any]]:
+        return self.commanded[alarm_id]
 
     async def alarm(self, alarm_id: str) -> Alarm | None:
         return self.alarms.get(alarm_id)

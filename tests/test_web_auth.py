@@ -42,6 +42,16 @@ async def test_the_first_account_needs_the_code_and_logs_in() -> None:
         assert [action for _, action, _ in web.users.trail] == ["setup"]
 
 
+async def test_a_wrong_code_is_said_before_a_weak_password() -> None:
+    """Nobody invents three passwords before hearing that the code was mistyped."""
+    async with running_web() as web, web.client() as client:
+        wrong = await client.post("/api/v1/setup", json={**FIRST, "code": "AAAA", "password": "short"})
+        assert (wrong.status_code, wrong.json()["code"]) == (403, "wrong_code")
+        assert "一次性代码" in wrong.json()["detail"]
+        weak = await client.post("/api/v1/setup", json={**FIRST, "password": "short"})
+        assert (weak.status_code, weak.json()["code"]) == (422, "weak_password")
+
+
 @pytest.mark.parametrize("password", ["short", "1" * 20, "a" * 129])
 async def test_a_weak_password_is_refused(password: str) -> None:
     """Seven letters, or the same one twenty times, do not guard a gateway."""
@@ -90,7 +100,7 @@ async def test_guessing_is_slowed_down_and_others_are_not_locked_out() -> None:
 
 
 async def test_guessing_the_code_is_slowed_down_too() -> None:
-    """The set-up code cannot be tried out."""
+    """The one-time code cannot be tried out."""
     async with running_web() as web, web.client() as client:
         tries = [await client.post("/api/v1/setup", json={**FIRST, "code": "no"}) for _ in range(6)]
         assert [each.status_code for each in tries] == [403] * 5 + [429]

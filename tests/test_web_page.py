@@ -272,7 +272,7 @@ async def test_bad_input_is_on_the_page() -> None:
     async with running_web() as web, duty_screen(web) as page:
         web.counters.count("inputs_refused", 3, bus="field", reason="bad_json")
         await page.click("summary")
-        await expect(page.locator("#system-body tr", has_text="bad_json")).to_contain_text("3")
+        await expect(page.locator("#system-body tr", has_text="field:不是 JSON")).to_contain_text("3")
 
 
 async def test_a_supervisor_adds_a_colleague_who_then_logs_in() -> None:

@@ -59,7 +59,7 @@ class CannotStart(Exception):  # noqa: N818 - a message for whoever starts it
 
 
 class _Accounts(Users):
-    """Users whose first account uses up the set-up code."""
+    """Users whose first account uses up the one-time code."""
 
     async def create(self, name: str, role: str, password_hash: str) -> bool:
         """See `Users.create`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway import __version__
+from gateway.model import CommandOutcome
 from gateway.web.answers import json_answer, told
 from gateway.web.auth import SignedIn, token_hash
 from gateway.web.context import web_of
@@ -20,9 +22,11 @@ from gateway.web.views import (
     alarm_id_of,
     alarm_key,
     alarm_view,
+    command_view,
     device_view,
     event_view,
     in_duty_order,
+    rule_of,
     rule_view,
 )
 
@@ -40,7 +44,7 @@ async def status(request: Request, _: SignedIn) -> Response:
     drops = [
         {"name": name, "labels": dict(labels), "count": int(value)}
         for kind, name, labels, value in web.counters
-        if kind == "counter" and (_LOSS.search(name) or any(label == "reason" for label, _ in labels))
+        if kind == "counter" and _is_loss(name, dict(labels))
     ]
     return json_answer(
         {
@@ -62,20 +66,22 @@ async def status(request: Request, _: SignedIn) -> Response:
 @router.get("/alarms", responses=told(AlarmList, 401))
 async def alarms(request: Request, _: SignedIn) -> Response:
     """All open alarms in duty order: class, then those nobody has taken, then the oldest."""
-    live = web_of(request).live
-    views = [alarm_view(each) for each in in_duty_order(list(live.alarms.values()))]
+    live, site = web_of(request).live, web_of(request).port.site()
+    views = [alarm_view(each, site) for each in in_duty_order(list(live.alarms.values()))]
     return json_answer({"revision": live.revision, "counts": live.counts(), "alarms": views})
 
 
 @router.get("/alarms/{key}", responses=told(AlarmDetail, 401, 404))
 async def alarm(request: Request, key: str, _: SignedIn) -> Response:
-    """One alarm, open or ended, and what its rule says to do. ``key`` is base64url of the alarm's id."""
+    """An alarm, open or ended, what its rule says to do, what it commanded. ``key`` is base64url of the alarm's id."""
     port = web_of(request).port
     found = await port.alarm(alarm_id_of(key) or "")
     if found is None:
         raise Problem(404, "no_such_alarm")
-    rule = next((each for each in port.site().rules if each.id == found.rule_id), None)
-    return json_answer({"alarm": alarm_view(found), "rule": rule and rule_view(rule)})
+    site = port.site()
+    rule = rule_of(site, found)
+    commands = [command_view(each, site) for each in await port.commands(found.id)]
+    return json_answer({"alarm": alarm_view(found, site), "rule": rule and rule_view(rule), "commands": commands})
 
 
 @router.get("/alarms/{key}/events", responses=told(EventList, 401, 404))
@@ -90,10 +96,11 @@ async def events(request: Request, key: str, _: SignedIn) -> Response:
 @router.get("/records", responses=told(RecordList, 401, 422))
 async def records(request: Request, _: SignedIn, limit: Limit = 50, before: Cursor = None) -> Response:
     """Alarms that have ended, newest first; ``before`` is the ``next`` of the page before."""
-    found = await web_of(request).port.records(limit, _cursor(before) if before else None)
+    port = web_of(request).port
+    found = await port.records(limit, _cursor(before) if before else None)
     last = found[-1] if len(found) == limit else None
     following = last and alarm_key(f"{last.raised_at.isoformat()} {last.id}")
-    return json_answer({"records": [alarm_view(each) for each in found], "next": following})
+    return json_answer({"records": [alarm_view(each, port.site()) for each in found], "next": following})
 
 
 @router.get("/devices", responses=told(DeviceList, 401, 422))
@@ -125,6 +132,14 @@ async def stream(request: Request, mine: SignedIn) -> Response:
     if subscriber is None:
         raise Problem(503, "too_many_consoles", headers={"Retry-After": "10"})
     return EventStream(live, subscriber)
+
+
+def _is_loss(name: str, labels: Mapping[str, str]) -> bool:
+    if name == "commands":
+        return labels.get("outcome") != CommandOutcome.DONE
+    if name == "notices":
+        return labels.get("accepted") == "false"
+    return _LOSS.search(name) is not None or "reason" in labels
 
 
 def _cursor(text: str) -> tuple[datetime, str]:

@@ -52,6 +52,7 @@ def create_app(
         redoc_url=None,
         lifespan=_lifespan,
     )
+    live.speak_of(port.site)
     auth = Auth(users, clock, setup_code, is_https, Passwords(), FailureLimiter(), asyncio.Lock())
     app.state.web = Web(port, live, users, counters, clock, auth, Submissions(port), title, language)
     for routes in (accounts.router, verbs.router, api.router, probes.router, page_routes()):

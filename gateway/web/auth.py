@@ -29,6 +29,7 @@ from gateway.web.context import web_of
 from gateway.web.limits import FailureLimiter, network_of
 from gateway.web.ports import Session, UserStore
 from gateway.web.problems import Problem
+from gateway.web.schemas import is_strong
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +107,8 @@ class Auth:
             if not self.setup_code or not hmac.compare_digest(_plain(code), _plain(self.setup_code)):
                 self._failed("setup " + address)
                 raise Problem(403, "wrong_code")
+            if not is_strong(password):
+                raise Problem(422, "weak_password")
             await self.users.create(name, "supervisor", await self.passwords.hash(password))
         log.info("first account created", user=name)
         await self.users.audit(Actor(name, "supervisor", "console"), "setup", {"address": address})

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from gateway.counters import Counters
-from gateway.model import Alarm, AlarmClass, DeviceStatus, Handling, Now, Quality, Reading, Step
+from gateway.model import Alarm, AlarmClass, DeviceStatus, Handling, Now, Quality, Reading, Site, Step
 from gateway.web.ports import Health
 from gateway.web.views import View, alarm_view, in_duty_order
 
@@ -53,6 +53,12 @@ class LiveView:
         self._by_class: Counter[AlarmClass] = Counter()
         self._subscribers: set[Subscriber] = set()
         self._snapshot: bytes = b""
+        self._site: Callable[[], Site] | None = None
+
+    def speak_of(self, site: Callable[[], Site]) -> None:
+        """Call points and rules by the words of this site from now on."""
+        self._site = site
+        self._snapshot = b""
 
     def load(self, devices: Iterable[str], alarms: Iterable[Alarm] = ()) -> None:
         """Start, or start again after a reload: these devices (unknown until heard) and these open alarms.
@@ -80,7 +86,7 @@ class LiveView:
         if len(step.alarms) > MAX_ALARMS_PER_FRAME:
             self._changed(frame("reload", {"revision": self.revision + 1}))
         else:
-            views = [alarm_view(each) for each in step.alarms.values()]
+            views = [self._view(each) for each in step.alarms.values()]
             self._changed(frame("change", {"revision": self.revision + 1, "at": step.now.utc, "alarms": views}))
 
     def counts(self) -> View:
@@ -108,7 +114,7 @@ class LiveView:
     def snapshot(self) -> bytes:
         """Everything that is open, as one frame; built once per revision."""
         if not self._snapshot:
-            alarms = [alarm_view(each) for each in in_duty_order(list(self.alarms.values()))]
+            alarms = [self._view(each) for each in in_duty_order(list(self.alarms.values()))]
             body = {"revision": self.revision, "counts": self.counts(), "alarms": alarms}
             self._snapshot = frame("snapshot", body)
         return self._snapshot
@@ -151,6 +157,9 @@ class LiveView:
         """End the streams of one session (logged out), or all (the gateway stops)."""
         for each in [each for each in self._subscribers if session in (None, each.session)]:
             self._drop(each)
+
+    def _view(self, alarm: Alarm) -> View:
+        return alarm_view(alarm, self._site() if self._site else None)
 
     def _put(self, alarm: Alarm) -> None:
         was_open = self.alarms.pop(alarm.id, None)

@@ -51,6 +51,12 @@ class GatewayPort(Protocol):
         """The alarm's journal, oldest first; empty when there is no such alarm."""
         ...
 
+    async def commands(self, alarm_id: str) -> Sequence[Mapping[str, Any]]:
+        """What the alarm commanded, oldest first: id, point_id, value and readback (JSON text), outcome (None while
+        under way), issued_ms, closed_ms, detail.
+        """  # noqa: D205 - one paragraph
+        ...
+
     async def alarm(self, alarm_id: str) -> Alarm | None:
         """The alarm, open or ended."""
         ...

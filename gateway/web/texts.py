@@ -6,9 +6,11 @@ alarm table in `gateway.rules`; one without a sentence here is still told, by it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
+
+from gateway.model import SYSTEM, AlarmEvent
 
 LANGUAGES = ("zh", "en")
 
@@ -16,13 +18,17 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "not_signed_in": ("请先登录。", "Log in first."),
     "wrong_password": ("姓名或密码不对,请重新输入。", "Name or password is wrong: enter them again."),
     "wrong_code": (
-        "设置码不对。设置码写在网关的启动日志和数据目录里。",
-        "The set-up code is wrong. It is in the gateway's start-up log and data directory.",
+        "一次性代码不对。它写在网关数据目录的 setup-code 文件里,演示时也显示在终端里。",
+        "The one-time code is wrong. It is in the file setup-code of the data directory (demo: also in the terminal).",
+    ),
+    "weak_password": (
+        "密码至少 8 位,并且至少用三种不同的字符。",
+        "The password needs 8 characters or more, at least three of them different.",
     ),
     "too_many_tries": ("尝试次数过多,请 {seconds} 秒后再试。", "Too many tries: wait {seconds} s and try again."),
     "not_set_up": (
-        "还没有账号,请先用设置码建立第一个账号。",
-        "No account yet: create the first one with the set-up code.",
+        "还没有账号,请先用一次性代码建立第一个账号。",
+        "No account yet: create the first one with the one-time code.",
     ),
     "already_set_up": ("已经设置过账号,请直接登录。", "Accounts exist already: log in."),
     "name_taken": ("这个姓名已有账号,请换一个。", "This name has an account already: choose another."),
@@ -63,10 +69,13 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "Not done: this alarm has ended ({who} {when} {what}); it is in the records.",
     ),
     "expired": ("没有执行:操作到达太晚,请再按一次。", "Not done: it came too late. Press again."),
-    "already_taken": ("没有执行:{taken_by}已经接警。", "Not done: {taken_by} has taken this alarm."),
+    "already_taken": (
+        "没有执行:{who} {when} 已接警。",
+        "Not done: {who} took this alarm at {when}.",
+    ),
     "already_closed": (
-        "没有执行:这条报警已经办结({who} {when} {what})。",
-        "Not done: this alarm is closed already ({who} {when} {what}).",
+        "没有执行:这条报警 {who} {when} 已办结。",
+        "Not done: {who} closed this alarm at {when}.",
     ),
     "already_silent": ("这条报警的声音已经停了。", "This alarm is silent already."),
     "not_taken": ("没有执行:还没有人接警,请先按「接警」。", "Not done: nobody has taken this alarm. Take it first."),
@@ -86,6 +95,12 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "bad_outcome": ("没有执行:请从列表里选处理结果。", "Not done: choose the outcome from the list."),
 }
+
+_MAKES = {
+    "take": "taken", "verify": "verified", "note": "noted", "arrive": "arrived",
+    "close": "closed", "reset": "reset", "silence": "silenced",
+}  # fmt: skip
+_MADE_BY = {"already_taken": "taken", "already_closed": "closed", "already_silent": "silenced"}
 
 KINDS: dict[str, tuple[str, str]] = {
     "raised": ("报警", "raised"),
@@ -126,18 +141,34 @@ def sentence(code: str, language: str, **fields: object) -> str:
     return _pick(SENTENCES[code], language).format(**fields)
 
 
-def refusal(code: str, detail: Mapping[str, Any], language: str, zone: tzinfo) -> str:
+def conflict(verb: str, code: str, seen: int, events: Sequence[AlarmEvent]) -> AlarmEvent | None:
+    """Which event stands in the way of ``verb`` by somebody who saw version ``seen``; ``events`` oldest first.
+
+    What made the state that refuses it; else the same act by somebody else since then; else the last act of a person
+    since then (a device that returns meanwhile is no answer to who was first); else the last event.
+    """
+    wanted = _MADE_BY.get(code, "" if code != "stale_version" else _MAKES.get(verb, ""))
+    newer = [each for each in events if each.version > seen]
+    same = [each for each in (newer if code == "stale_version" else events) if each.kind == wanted]
+    people = [each for each in newer if each.actor.role != SYSTEM.role]
+    found = same or people or events
+    return found[-1] if found else None
+
+
+def refusal(
+    code: str, detail: Mapping[str, Any], language: str, zone: tzinfo, because: AlarmEvent | None = None
+) -> str:
     """Why a verb was refused, in full sentences, from the reply's code and detail.
 
-    ``detail`` names the last act on the alarm (who, what, when as ISO 8601, taken_by), and under ``codes`` every
-    reason where there are several: all of them are told at once.
+    ``detail`` names the last act on the alarm (who, what, when as ISO 8601), and under ``codes`` every reason where
+    there are several: all of them are told at once. ``because`` is the event that stands in the way, where known.
     """
-    when = str(detail.get("when", ""))
+    when = because.at.isoformat() if because else str(detail.get("when", ""))
+    what = because.kind if because else str(detail.get("what", ""))
     fields = {
-        "who": detail.get("who", ""),
-        "what": kind_name(str(detail.get("what", "")), language),
+        "who": because.actor.name if because else detail.get("who", ""),
+        "what": kind_name(what, language),
         "when": datetime.fromisoformat(when).astimezone(zone).strftime("%H:%M:%S") if when else "",
-        "taken_by": detail.get("taken_by", ""),
     }
     codes = [str(each) for each in detail.get("codes", ())] or [code]
     return " ".join(_refusal(each, language).format(**fields) for each in codes)

@@ -19,7 +19,7 @@ from gateway.web.context import Web, web_of
 from gateway.web.ports import GatewayPort
 from gateway.web.problems import Problem, language
 from gateway.web.schemas import VerbBody, VerbOut
-from gateway.web.texts import refusal
+from gateway.web.texts import conflict, refusal
 from gateway.web.views import alarm_id_of, alarm_view
 
 ANSWER_S = 10.0  # a verb not decided by then is refused by the engine as expired
@@ -83,24 +83,20 @@ async def act(request: Request, key: str, verb: Verb, body: VerbBody, session: S
         raise Problem(404, "no_such_alarm")
     if session.role not in HANDLERS:
         raise Problem(403, "wrong_role", role=session.role)
-    actor = Actor(session.user, session.role, "console")
     now = web.clock.now().utc
-    reply = await web.submissions.submit(
-        OperatorRequest(
-            id=f"web/{session.user}/{body.request_id}",
-            actor=actor,
-            verb=verb,
-            alarm_id=alarm_id,
-            version=body.version,
-            at=now,
-            expires_at=now + timedelta(seconds=ANSWER_S),
-            args=_arguments(verb, body),
-        )
+    asked = OperatorRequest(
+        id=f"web/{session.user}/{body.request_id}",
+        actor=Actor(session.user, session.role, "console"),
+        verb=verb,
+        alarm_id=alarm_id,
+        version=body.version,
+        at=now,
+        expires_at=now + timedelta(seconds=ANSWER_S),
+        args=_arguments(verb, body),
     )
-    detail = {"alarm": alarm_id, "version": body.version, "result": reply.code or "accepted"}
-    await web.users.audit(actor, verb.value, detail)
+    reply = await web.submissions.submit(asked)
     if not reply.is_accepted:
-        raise await _refused(request, web, reply, alarm_id)
+        raise await _refused(request, web, reply, asked)
     return json_answer({"request_id": body.request_id, "version": reply.version})
 
 
@@ -114,8 +110,9 @@ def _arguments(verb: Verb, body: VerbBody) -> dict[str, str]:
     return {key: str(value).lower() if isinstance(value, bool) else value for key, value in given.items()}
 
 
-async def _refused(request: Request, web: Web, reply: Reply, alarm_id: str) -> Problem:
+async def _refused(request: Request, web: Web, reply: Reply, asked: OperatorRequest) -> Problem:
     """The refusal with the alarm as it is now, so that the screen can go on from there."""
-    alarm = await web.port.alarm(alarm_id)
-    text = refusal(reply.code, reply.detail, language(request), zone_of(web.port.site()))
-    return Problem(409, reply.code, detail=text, extra={"alarm": alarm and alarm_view(alarm)})
+    site, alarm = web.port.site(), await web.port.alarm(asked.alarm_id)
+    because = conflict(asked.verb.value, reply.code, asked.version, await web.port.events(asked.alarm_id))
+    text = refusal(reply.code, reply.detail, language(request), zone_of(site), because)
+    return Problem(409, reply.code, detail=text, extra={"alarm": alarm and alarm_view(alarm, site)})

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from gateway.model import Alarm, AlarmEvent, Device, Rule
+import orjson
+
+from gateway.model import Alarm, AlarmEvent, Device, Point, Rule, Site
 
 View = dict[str, Any]
+
+_REPEAT = re.compile(r"\.(\d{1,4})$")
 
 
 def alarm_key(alarm_id: str) -> str:
@@ -29,8 +35,9 @@ def alarm_id_of(key: str) -> str | None:
     return alarm_id if alarm_key(alarm_id) == key else None
 
 
-def alarm_view(alarm: Alarm) -> View:
-    """One alarm: instants are ISO 8601 in UTC or null."""
+def alarm_view(alarm: Alarm, site: Site | None = None) -> View:
+    """One alarm: instants are ISO 8601 in UTC or null. Words for point and rule are the site's."""
+    rule = rule_of(site, alarm)
     return {
         "key": alarm_key(alarm.id),
         "id": alarm.id,
@@ -63,6 +70,8 @@ def alarm_view(alarm: Alarm) -> View:
         "last_actor": alarm.last_actor,
         "last_event": alarm.last_event,
         "last_at": alarm.last_at,
+        "text": rule.text if rule else "",
+        **_point_words(site, alarm.device_id, alarm.point_id),
     }
 
 
@@ -81,6 +90,56 @@ def event_view(event: AlarmEvent) -> View:
 def rule_view(rule: Rule) -> View:
     """What a rule tells the duty officer to do, and how the alarm may end."""
     return {"id": rule.id, "title": rule.title, "plan": rule.plan, "outcomes": rule.outcomes}
+
+
+def rule_of(site: Site | None, alarm: Alarm) -> Rule | None:
+    """The rule that raised it; None when the configuration no longer has it."""
+    return next((each for each in site.rules if each.id == alarm.rule_id), None) if site else None
+
+
+def command_view(command: Mapping[str, Any], site: Site) -> View:
+    """What an alarm commanded and what became of it; ``outcome`` null: still under way."""
+    device_id = str(command["point_id"]).rpartition("/")[0]
+    device = site.devices.get(device_id)
+    return {
+        "id": command["id"],
+        "point": command["point_id"],
+        "device": device_id,
+        "device_title": device.title if device else "",
+        "place": device.place.text if device else "",
+        **_point_words(site, device_id, str(command["point_id"])),
+        "value": _decoded(command["value"]),
+        "outcome": command["outcome"],
+        "readback": _decoded(command["readback"]),
+        "issued_at": _instant(command["issued_ms"]),
+        "closed_at": _instant(command["closed_ms"]),
+        "detail": command["detail"] or "",
+    }
+
+
+def _point_words(site: Site | None, device_id: str, point_id: str) -> View:
+    """``socket`` is the number of a charger's socket: people say 3号口, not power.3."""
+    device = site.devices.get(device_id) if site else None
+    point = _point(device, point_id)
+    number = _REPEAT.search(point_id)
+    is_socket = number is not None and device is not None and device.kind.endswith("-charger")
+    return {
+        "point_title": point.title if point else "",
+        "unit": point.unit if point else "",
+        "socket": int(number[1]) if number and is_socket else None,
+    }
+
+
+def _point(device: Device | None, point_id: str) -> Point | None:
+    return next((each for each in device.points if each.id == point_id), None) if device else None
+
+
+def _decoded(text: str | bytes | None) -> Any:
+    return None if text is None else orjson.loads(text)
+
+
+def _instant(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def device_view(device: Device, state: str, since: datetime | None, reason: str) -> View:

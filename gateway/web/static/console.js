@@ -9,7 +9,7 @@ import { drawPeople, listenPeople } from "./people.js";
 import { Sound } from "./sound.js";
 import { Stream } from "./stream.js";
 import { chooseDevices, drawSystem } from "./system.js";
-import { CLASSES, classIcon, className, clockText, language, placeName, reasonName, spanText, speak, word } from "./words.js";
+import { CLASSES, classIcon, className, clockText, language, reasonName, spanText, speak, spotName, word } from "./words.js";
 
 let session = {};
 let selected = "";
@@ -48,7 +48,7 @@ function onChange(kind, details) {
     say(find("news-bar").firstElementChild, word("news", details));
     show(find("news-bar"), true);
   }
-  for (const alarm of details.fresh || []) say(find("announce"), `${className(alarm.class)} ${placeName(alarm.place)}`);
+  for (const alarm of details.fresh || []) say(find("announce"), `${className(alarm.class)} ${spotName(alarm)}`);
   if (kind === "snapshot" || kind === "change") drawAlarms();
   if (kind === "beat" || kind === "snapshot") drawCounts();
   if (kind === "fresh") drawFreshness();
@@ -84,7 +84,7 @@ function drawFirst(ordered) {
   if (!first) return;
   find("first").replaceChildren(make("button", { type: "button", on: { click: () => select(first.id) } },
     make("b", { textContent: word("firstFire") }), make("time", { textContent: clockText(Date.parse(first.raised_at)) }),
-    make("strong", { textContent: placeName(first.place) }), make("span", { textContent: first.title }), make("span", { textContent: stateText(first) })));
+    make("strong", { textContent: spotName(first) }), make("span", { textContent: first.title }), make("span", { textContent: stateText(first) })));
 }
 
 function drawCounts() {

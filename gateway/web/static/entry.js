@@ -1,4 +1,4 @@
-// Before the console: the first account with the set-up code, or log-in.
+// Before the console: the first account with the one-time code, or log-in.
 
 import { Refused, post } from "./api.js";
 import { find, say, show } from "./dom.js";
@@ -24,7 +24,7 @@ export function listenEntry(session, onEntered) {
     event.preventDefault();
     const { name, password, code, again } = form.elements;
     const isSetup = session().needs_setup;
-    const error = isSetup ? problemOf(password.value, again.value) : "";
+    const error = isSetup ? problemOf(code.value, name.value, password.value, again.value) : "";
     say(find("entry-error"), error);
     if (error) return;
     const body = { name: name.value, password: password.value };
@@ -42,7 +42,9 @@ export function listenEntry(session, onEntered) {
   });
 }
 
-function problemOf(password, again) {
-  if (password.length < 8) return word("tooShort");
+// The gateway looks at the code first and at the password's strength last.
+function problemOf(code, name, password, again) {
+  if (!code.trim()) return word("needCode");
+  if (!name.trim()) return word("needName");
   return password === again ? "" : word("notSame");
 }

@@ -1,7 +1,7 @@
 // The alarm list: class, then those nobody has taken, then the oldest. It never folds, and rows are moved, not redrawn.
 
 import { find, make, say, show } from "./dom.js";
-import { CLASSES, classIcon, className, clockText, placeName, spanText, word } from "./words.js";
+import { CLASSES, classIcon, className, clockText, spanText, spotName, whatText, word } from "./words.js";
 
 const STEADY_MS = 500; // a row that has just moved does not take a click meant for another
 const RANK = Object.keys(CLASSES);
@@ -60,7 +60,8 @@ export class List {
     row.state = make("span", { className: "state" });
     row.timer = make("span", { className: "timer" });
     row.open = make("button", { type: "button", className: "open", on: { click: () => this.onOpen(row.alarm.id) } },
-      row.badge, row.where, row.what, row.when, row.state, row.timer);
+      make("span", { className: "upper" }, row.badge, row.where, row.timer),
+      make("span", { className: "lower" }, row.when, row.what, row.state));
     row.take = make("button", { type: "button", className: "act take", on: { click: () => this.onTake(row.alarm, this.isSteady(row.alarm.id)) } });
     row.element = make("li", {}, row.open, row.take);
     this.rows.set(alarm.id, row);
@@ -88,8 +89,8 @@ function fill(row, alarm, isSelected) {
   if (row.element.className !== className_) row.element.className = className_;
   row.open.setAttribute("aria-pressed", String(isSelected));
   say(row.badge, `${classIcon(alarm.class)} ${className(alarm.class)}`);
-  say(row.where, placeName(alarm.place));
-  say(row.what, alarm.count > 1 ? `${alarm.title} · ${word("times", { n: alarm.count })}` : alarm.title);
+  say(row.where, spotName(alarm));
+  say(row.what, alarm.count > 1 ? `${whatText(alarm)} · ${word("times", { n: alarm.count })}` : whatText(alarm));
   say(row.when, clockText(Date.parse(alarm.raised_at)));
   const returned = alarm.condition === "returned" ? ` · ${word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) })}` : "";
   say(row.state, stateText(alarm) + returned);

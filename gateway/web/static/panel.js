@@ -3,10 +3,12 @@
 
 import { Refused, act, get } from "./api.js";
 import { find, make, say, show } from "./dom.js";
+import { history, summary } from "./history.js";
 import { stateText } from "./list.js";
-import { classIcon, className, clockText, kindName, language, placeName, word } from "./words.js";
+import { classIcon, className, clockText, kindName, language, spotName, whatText, word } from "./words.js";
 
 const HOLD_MS = 2000;
+const LOOK_AGAIN_MS = 1500; // while a command is under way
 const NEXT = { new: "take", taken: "verify", verifying: "verify", handling: "close", closed: "reset" };
 
 export class Panel {
@@ -39,7 +41,11 @@ export class Panel {
       if (this.alarm?.id !== alarm.id) return;
       this.rule = detail.rule;
       this.draw();
-      find("journal").replaceChildren(...journal.events.map(line));
+      find("journal").replaceChildren(...history(alarm, journal.events, detail.commands));
+      find("commands").replaceChildren(...summary(detail.commands));
+      if (detail.commands.some((each) => each.outcome === null)) {
+        setTimeout(() => this.alarm?.id === alarm.id && this.readAt === alarm.version && this.read(alarm), LOOK_AGAIN_MS);
+      }
     } catch (error) {
       if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error;
       this.readAt = 0; // read again at the next change
@@ -57,6 +63,7 @@ export class Panel {
     if (!alarm) return;
     find("facts").replaceChildren(...facts(alarm));
     for (const each of find("panel").querySelectorAll(".verbs")) show(each, alarm.is_open);
+    show(find("panel").querySelector("form.verb-close"), alarm.is_open && alarm.handling !== "closed");
     this.follow();
   }
 
@@ -68,19 +75,18 @@ export class Panel {
       type: "button", textContent: label, className: `act verb-${name} ${more}`, on: { click: () => this.go(name, fields, label) } });
     const real = word(alarm.class === "fire" ? "verifyFire" : "verifyReal");
     const steps = this.rule?.plan || [];
-    return [
-      make("div", { className: "heading" }, make("h2", { id: "panel-title", textContent: placeName(alarm.place) }), close),
+    return [make("div", { className: "scroll" },
+      make("div", { className: "heading" }, make("h2", { id: "panel-title", textContent: spotName(alarm) }), close),
       make("div", { id: "facts" }),
-      message,
+      make("p", { id: "commands" }),
+      steps.length ? make("div", { className: "plan" }, make("h3", { textContent: word("plan") }), make("ol", {}, ...steps.map((each) => make("li", { textContent: each })))) : "",
       make("div", { className: "verbs" }, button("take", word("take")), button("arrive", word("arrive")), button("silence", word("silence"))),
       make("div", { className: "verbs group verb-verify" }, make("span", { className: "caption", textContent: word("verify") }),
         button("verify", real, { real: true }, "real"), button("verify", word("verifyFalse"), { real: false })),
       this.closing(),
       make("div", { className: "verbs" }, this.resetButton()),
-      steps.length ? make("div", { className: "plan" }, make("h3", { textContent: word("plan") }), make("ol", {}, ...steps.map((each) => make("li", { textContent: each })))) : "",
       make("h3", { textContent: word("journal") }),
-      make("ol", { id: "journal" }),
-    ];
+      make("ol", { id: "journal" })), message];
   }
 
   closing() {
@@ -151,23 +157,18 @@ export class Panel {
   // Buttons live only while the screen is known to be right.
   follow() {
     for (const each of document.querySelectorAll("button.act")) each.disabled = !this.isFresh();
+    const take = find("panel").querySelector("button.verb-take");
+    if (take && this.alarm.handling !== "new") take.disabled = true;
   }
 }
 
 function facts(alarm) {
   const condition = alarm.condition === "active" ? word("isActive") : word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) });
   const parts = [
-    `${classIcon(alarm.class)} ${className(alarm.class)}`, alarm.title, clockText(Date.parse(alarm.raised_at), true), condition,
+    `${classIcon(alarm.class)} ${className(alarm.class)}`, whatText(alarm), clockText(Date.parse(alarm.raised_at), true), condition,
     stateText(alarm), alarm.is_latched ? word("isLatched") : "", alarm.count > 1 ? word("times", { n: alarm.count }) : "",
     alarm.is_unconfirmed ? word("isUnconfirmed") : "", alarm.is_open ? "" : word("hasEnded"),
   ];
   return [...parts.filter(Boolean).map((text, place) => make("span", { textContent: text, className: place ? "" : "badge" })),
-    make("small", { textContent: `${word("device")} ${alarm.device}` })];
-}
-
-function line(event) {
-  const said = { true: word("real"), false: word("falseAlarm") }[event.data.real] || "";
-  const rest = [said, event.data.outcome, event.data.cause, event.data.text].filter(Boolean).join(" · ");
-  return make("li", {}, make("time", { textContent: clockText(Date.parse(event.at)) }), ` ${event.actor.name} `,
-    make("b", { textContent: kindName(event.kind) }), rest ? ` · ${rest}` : "");
+    make("small", { textContent: `${word("device")} ${alarm.device}${alarm.text ? ` · ${alarm.title}` : ""}` })];
 }

@@ -2,7 +2,8 @@
 
 import { Refused, get } from "./api.js";
 import { find, make } from "./dom.js";
-import { className, clockText, placeName, word } from "./words.js";
+import { lossName, lossTitle } from "./losses.js";
+import { className, clockText, spotName, placeName, word } from "./words.js";
 
 let chosen = "";
 
@@ -21,9 +22,9 @@ export async function drawSystem() {
       ...(devices ? deviceList(devices) : []),
       table(word("bus"), Object.entries(status.buses).map(([id, isUp]) => [id, upText(isUp)])),
       table(word("cloud"), Object.entries(status.uplinks).map(([id, each]) => [id, `${upText(each.is_up)} · ${word("backlogLong", { n: each.backlog })}`])),
-      table(word("loss"), status.drops.map((each) => [`${each.name} ${Object.values(each.labels).join(" · ")}`, String(each.count)])),
+      table(word("loss"), status.drops.map((each) => [lossName(each), String(each.count), lossTitle(each)])),
       table(word("records"), records.records.map((each) => [
-        `${clockText(Date.parse(each.raised_at), true)} ${className(each.class)} ${placeName(each.place)} ${each.title}`, [each.outcome, each.cause].filter(Boolean).join(" · ")])),
+        `${clockText(Date.parse(each.raised_at), true)} ${className(each.class)} ${spotName(each)} ${each.title}`, [each.outcome, each.cause].filter(Boolean).join(" · ")])),
       make("p", { textContent: word("version", { v: status.version, gateway: status.gateway }) }));
   } catch (error) {
     if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error; // else the freshness bar says it
@@ -43,5 +44,5 @@ const upText = (isUp) => word(isUp === null ? "untried" : isUp ? "up" : "down");
 function table(title, rows) {
   const body = rows.length ? rows : [[word("noLoss"), ""]];
   return make("table", {}, make("caption", { textContent: title }),
-    make("tbody", {}, ...body.map(([name, value]) => make("tr", {}, make("th", { textContent: name, scope: "row" }), make("td", { textContent: value })))));
+    make("tbody", {}, ...body.map(([name, value, tip = ""]) => make("tr", { title: tip }, make("th", { textContent: name, scope: "row" }), make("td", { textContent: value })))));
 }

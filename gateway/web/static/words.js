@@ -4,16 +4,17 @@ const WORDS = {
   statement: ["辅助监测,不替代消防系统", "Supplementary monitoring. It does not replace the fire system."],
   setupTitle: ["首次使用:设置第一个账号", "First start: make the first account"],
   setupHelp: [
-    "设置码只用一次,写在网关的启动信息和数据目录的 setup-code 文件里。密码至少 8 位。",
-    "The set-up code works once. It is in the gateway's start-up output and in the file setup-code of its data directory. Password: 8 characters or more.",
+    "一次性代码写在网关数据目录的 setup-code 文件里(演示时也显示在终端里),用一次就作废。密码至少 8 位。",
+    "The one-time code is in the file setup-code of the gateway's data directory (demo: also in the terminal). It works once. Password: 8 characters or more.",
   ],
   loginTitle: ["登录值班画面", "Log in to the duty screen"],
-  setupCode: ["设置码", "Set-up code"],
+  setupCode: ["一次性代码", "One-time code"],
   name: ["姓名", "Name"],
   password: ["密码", "Password"],
   passwordAgain: ["再输一次密码", "Password again"],
   notSame: ["两次密码不一样,请重新输入。", "The two passwords differ: enter them again."],
-  tooShort: ["密码至少 8 位。", "The password needs 8 characters or more."],
+  needCode: ["请输入一次性代码。", "Enter the one-time code."],
+  needName: ["请输入姓名。", "Enter your name."],
   setupGo: ["建立账号并登录", "Make the account and log in"],
   loginGo: ["登录", "Log in"],
   logout: ["退出", "Log out"],
@@ -73,6 +74,15 @@ const WORDS = {
   plan: ["处置步骤", "Steps"],
   journal: ["经过", "History"],
   device: ["设备", "Device"],
+
+  socket: ["{n}号口", "socket {n}"],
+  commands: ["联动", "Automatic actions"],
+  switchOn: ["开", "switched on"],
+  switchOff: ["关", "switched off"],
+  powerOn: ["通电", "power on"],
+  powerOff: ["断电", "power off"],
+  setTo: ["设为 {value}", "set to {value}"],
+  commandSummary: ["自动动作:已执行 {done}/{all}", "Automatic actions: {done} of {all} done"],
 
   take: ["接警", "Take"],
   takeTop: ["F3 接警", "F3 Take"],
@@ -142,6 +152,16 @@ const KINDS = {
   withdrawn: ["撤销", "withdrawn"],
 };
 
+const OUTCOMES = {
+  done: ["已执行", "done"],
+  unconfirmed: ["未收到回读", "no readback"],
+  failed: ["失败", "failed"],
+  expired: ["超时未执行", "expired, not carried out"],
+  refused: ["设备拒绝", "refused"],
+  superseded: ["被新的命令取代", "replaced by a newer command"],
+  open: ["正在执行", "under way"],
+};
+
 const REASONS = {
   store: ["数据存不进磁盘,操作不会生效", "data cannot be stored: actions have no effect"],
   bus: ["现场线路中断,部分设备听不到", "a field line is down: some devices cannot be heard"],
@@ -168,6 +188,7 @@ export const className = (name) => (CLASSES[name] || [name, name])[index];
 export const classIcon = (name) => (CLASSES[name] || ["", "", "•"])[2];
 export const kindName = (kind) => (KINDS[kind] || [kind, kind])[index];
 
+export const outcomeName = (outcome) => (OUTCOMES[outcome || "open"] || [outcome, outcome])[index];
 export const reasonName = (reason) => (REASONS[reason] || [reason, reason])[index];
 
 // 3-2-03-0301 as people say it; anything else as it is written.
@@ -179,6 +200,18 @@ export function placeName(place) {
   if (index) return `Building ${building}, unit ${unit}, floor ${level}, ${room}`;
   const said = level.startsWith("B") ? `地下${level.slice(1)}层` : `${level}层`;
   return `${building}栋${unit}单元${said}${room}${/^\d+$/.test(room) ? "室" : ""}`;
+}
+
+// The place, and of repeated points which one: 3号口 of a charger, else the point's own title.
+export function spotName(alarm) {
+  const part = alarm.socket ? word("socket", { n: alarm.socket }) : /\.\d+$/.test(alarm.point) ? alarm.point_title || alarm.point.split("/").pop() : "";
+  return placeName(alarm.place) + (part ? ` · ${part}` : "");
+}
+
+// What has happened, and the value where it is a number: "… · 1043 W".
+export function whatText(alarm) {
+  const value = typeof alarm.value === "number" ? `${Number(alarm.value.toFixed(1))} ${alarm.unit}`.trim() : "";
+  return [alarm.text || alarm.title, value].filter(Boolean).join(" · ");
 }
 
 export function clockText(instant, withDate = false) {
