@@ -164,8 +164,7 @@ class Pipeline:
         """The last commit, if the disk takes it in time."""
         try:
             async with asyncio.timeout(_LAST_COMMIT_S):
-                await self._idle.wait()
-                while self._pending:
+                while self._pending or not self._idle.is_set():  # the end of one commit begins the next
                     self._commit_next()
                     await self._idle.wait()
         except TimeoutError:
