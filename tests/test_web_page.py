@@ -94,6 +94,7 @@ async def test_an_alarm_appears_within_two_seconds_and_is_handled_to_the_end() -
         await page.fill("[name=cause]", "厨房油烟")
         await page.click("#panel button.verb-close")
         await expect(page.locator("#facts")).to_contain_text("已办结 · 误报")
+        await expect(page.locator("#message")).to_have_text("已执行:办结")
         await hold(page, 300)
         await expect(page.locator("#message")).to_have_text("复位要按住 2 秒再松开。")
         assert web.live.alarms
