@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from gateway.mqtt_options import LinkError, LinkOptions, Message, TlsOptions
-from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, publish_in
+from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, publish_in, publish_of
 from gateway.mqtt_socket import BufferedSocket, Paho
 
 __all__ = ["LinkError", "LinkOptions", "Message", "MqttLink", "TlsOptions"]
@@ -29,6 +30,18 @@ _PACKETS_PER_TURN = 128  # then the loop gets its turn: an alarm must not wait b
 _MAX_UNSENT_BYTES = 4_000_000
 _MAX_PACKET_BYTES = 2_000_000
 _MAX_STALL_S = 5.0
+
+
+def _future() -> asyncio.Future[None]:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.add_done_callback(_retrieve)
+    return future
+
+
+def _failed(why: str) -> asyncio.Future[None]:
+    future = _future()
+    future.set_exception(LinkError(why))
+    return future
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
@@ -103,26 +116,29 @@ class MqttLink:
 
         ``is_urgent`` writes it to the socket before anything else happens, instead of with what else is due.
         """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(_retrieve)
         client = self._client
         if client is None or not self._is_up or client.buffered is None:
-            future.set_exception(LinkError("not connected"))
-            return future
+            return _failed("not connected")
         if client.buffered.unsent > _MAX_UNSENT_BYTES:
-            future.set_exception(LinkError("the broker does not read: too much is unsent"))
-            return future
-        info = client.publish(topic, payload, qos, retain)
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            future.set_exception(LinkError(str(info.rc)))
-        elif qos:
-            self._waiting[info.mid] = future
-        else:
-            future.set_result(None)
+            return _failed("the broker does not read: too much is unsent")
+        mid = 0
+        if qos:
+            info = client.publish(topic, payload, qos, retain)
+            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return _failed(str(info.rc))
+            mid = info.mid
+        else:  # settled at once: paho's books would only delay it
+            client.buffered.send(publish_of(topic, payload, retain=retain))
         if is_urgent:
             self._flush()
+            os.sched_yield()  # woken on this core, the broker would wait until all that is left to do here is done
         else:
             self._flush_soon()
+        future = _future()
+        if mid:
+            self._waiting[mid] = future
+        else:
+            future.set_result(None)
         return future
 
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> asyncio.Future[None]:

@@ -1,4 +1,6 @@
-"""The two MQTT packets that come and go by the thousand, as bytes: PUBLISH in, PUBACK out. Pure; paho does the rest.
+"""The MQTT packets that come by the thousand or must leave at once, as bytes. Pure; paho does the rest.
+
+In: PUBLISH of QoS 0 and 1. Out: PUBACK, PUBLISH of QoS 0.
 
 MQTT 3.1.1: 2.2 (fixed header), 3.3 (PUBLISH), 3.4 (PUBACK).
 """
@@ -9,6 +11,8 @@ from typing import NamedTuple
 
 _PUBLISH = 0x30
 _MOST_HEADER = 5  # one byte of type, at most four of length (2.2.3)
+_LONGEST = 268_435_455  # bytes behind the fixed header (2.2.3)
+_LONGEST_TOPIC = 65_535  # bytes (1.5.3)
 
 
 class MalformedPacketError(Exception):
@@ -80,6 +84,22 @@ def publish_in(data: bytes, frame: Frame) -> Publish | None:
 def puback(mid: int) -> bytes:
     """The acknowledgement of a QoS 1 PUBLISH."""
     return b"\x40\x02" + mid.to_bytes(2, "big")
+
+
+def publish_of(topic: str, payload: bytes, *, retain: bool = False) -> bytes:
+    """A PUBLISH of QoS 0. Raises ValueError for a topic that no PUBLISH may carry (3.3.2.1) or too large a packet."""
+    name = topic.encode()
+    if not name or len(name) > _LONGEST_TOPIC or "+" in topic or "#" in topic or "\0" in topic:
+        raise ValueError(f"nothing can be published to the topic {topic[:80]!r}")
+    left = 2 + len(name) + len(payload)
+    if left > _LONGEST:
+        raise ValueError("the payload is too large for one packet")
+    head = bytearray((_PUBLISH | retain,))
+    while left > 0x7F:
+        head.append(left & 0x7F | 0x80)
+        left >>= 7
+    head.append(left)
+    return bytes(head) + len(name).to_bytes(2, "big") + name + payload
 
 
 def _text(topic: bytes) -> str:

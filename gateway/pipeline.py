@@ -62,13 +62,14 @@ class Stepped:
 
 
 Group = list[Stepped]
+Act = Callable[[Sequence[Command], Now], None]
 
 
 class Core(Protocol):
     """The pure engine."""
 
-    def step(self, inputs: Sequence[Input], now: Now) -> Step:
-        """Decide."""
+    def step(self, inputs: Sequence[Input], now: Now, act: Act) -> Step:
+        """Decide; ``act`` carries out safety commands at once."""
         ...
 
     def next_wake(self) -> float | None:
@@ -103,7 +104,7 @@ class Pipeline:
         counters: Counters,
         *,
         executor: Executor,
-        act: Callable[[Sequence[Command], Now], None],
+        act: Act,
         publish: Callable[[Step], None],
         keeps: Container[str] = (),
     ) -> None:
@@ -192,10 +193,7 @@ class Pipeline:
         inputs: list[Input] = control
         for arrival in arrivals:
             inputs += arrival.inputs
-        step = self._core.step(inputs, self._clock.now())
-        safety = [each for each in step.commands if each.is_safety]
-        if safety:
-            self._act(safety, step.now)
+        step = self._core.step(inputs, self._clock.now(), self._act)
         step.results += [each for each in control if isinstance(each, CommandResult | NoticeResult)]
         self._pending.append(Stepped(step, arrivals, len(inputs)))
         self._set_timer()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, publish_in
+from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, publish_in, publish_of
 
 
 def packet(topic: bytes, payload: bytes, qos: int, mid: int, flags: int = 0) -> bytes:
@@ -38,6 +38,21 @@ def test_a_publish_is_read_back(topic: bytes, payload: bytes, qos: int, mid: int
     assert found is not None
     assert (found.topic, found.mid) == (topic.decode(), mid if qos else 0)
     assert data[found.body : frame.end] == payload
+
+
+@given(
+    st.text(st.characters(exclude_characters="+#\0", codec="utf-8"), min_size=1, max_size=40), PAYLOADS, st.booleans()
+)
+def test_what_we_publish_is_what_the_standard_says(topic: str, payload: bytes, retain: int) -> None:
+    """Our PUBLISH of QoS 0 is the standard's, byte for byte."""
+    assert publish_of(topic, payload, retain=bool(retain)) == packet(topic.encode(), payload, 0, 0, retain)
+
+
+@pytest.mark.parametrize("topic", ["", "a/+/b", "a/#", "a\0b", "x" * 65_536])
+def test_a_topic_that_no_publish_may_carry_is_refused(topic: str) -> None:
+    """A broker would end the session for it (MQTT 3.1.1, 3.3.2.1)."""
+    with pytest.raises(ValueError, match="nothing can be published"):
+        publish_of(topic, b"on")
 
 
 @given(TOPICS, st.binary(max_size=300), st.integers(0, 1), st.integers(0, 400))

@@ -28,7 +28,7 @@ from gateway.model import (
     Tick,
     Verb,
 )
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Act, Pipeline
 from gateway.store.journal import Batch, Journal
 from gateway.store.outbox import OutboxReader, Trimmed
 from tests.support_core import now, reading, until
@@ -44,7 +44,7 @@ class Echo:
         self.ticks = 0
         self.batches: list[int] = []
 
-    def step(self, inputs: Sequence[Input], now: Now) -> Step:
+    def step(self, inputs: Sequence[Input], now: Now, act: Act) -> Step:
         step = Step(now)
         self.batches.append(len(inputs))
         for each in inputs:
@@ -52,6 +52,7 @@ class Echo:
                 step.readings.append(each)
                 if each.value is True:
                     step.commands.append(_siren(len(self.batches), now))
+                    act(step.commands[-1:], now)
             elif isinstance(each, OperatorRequest):
                 step.replies.append(Reply(each.id, is_accepted=True, version=2))
             elif isinstance(each, Tick):

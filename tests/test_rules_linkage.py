@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from gateway.counters import Counters
 from gateway.model import (
     Action,
     AlarmClass,
+    Command,
     CommandOutcome,
     CommandResult,
     Condition,
@@ -108,6 +111,22 @@ def test_one_socket_by_its_number() -> None:
     """An action may name one of a repeated point."""
     action = Action("", "on.7", Scope.DEVICE, False, 5.0, True)
     assert targets(cabinet(), [], action, "smoke") == ["3-1-B1-CP01/ebike/on.7"]
+
+
+def test_safety_leaves_in_the_middle_of_the_step() -> None:
+    """Safety commands are handed over when they are decided: before the alarm is written, and only they."""
+    source = device(SMOKE, "smoke", {"alarm": "bool"})
+    two = (
+        Action("siren", "on", Scope.ROOM, True, 10.0, True),
+        Action("siren", "on", Scope.BUILDING, True, 20.0, False),
+    )
+    player = Player(site([source, *sirens()], [rule([f"{SMOKE}/alarm"], Condition("equals", True), actions=two)]))
+    seen: list[tuple[Sequence[Command], int]] = []
+    fire = Reading(f"{SMOKE}/alarm", True, START, START)
+    step = player.engine.step([fire], player.now(0), lambda given, _: seen.append((given, len(player.engine.alarms))))
+    assert seen == [(step.commands[:1], 0)]
+    assert len(step.commands) == 4
+    assert len(step.events) == 1
 
 
 def test_command_says_why_by_whom_and_until_when() -> None:

@@ -60,9 +60,9 @@ class Commands:
         serial = device.params.device.serial
         body = fill(settings.payload, value=_word(point, command.value), serial=serial)
         message = settings.topic.replace("{serial}", serial), body.encode() if isinstance(body, str) else dumps(body)
-        wanted = (command.value, asyncio.get_running_loop().create_future())
-        self._awaited.setdefault(command.point_id, []).append(wanted)
         sent = self._link.publish(*message, qos=0, is_urgent=command.is_safety)
+        wanted = (command.value, asyncio.get_running_loop().create_future())  # reports are read after this turn
+        self._awaited.setdefault(command.point_id, []).append(wanted)
         return self._until_reported(command, message, total_s, sent, wanted)
 
     def confirm(self, inputs: Iterable[Reading | DeviceStatus]) -> None:

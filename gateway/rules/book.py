@@ -25,7 +25,8 @@ from gateway.model import (
 )
 from gateway.rules.alarm import fold
 from gateway.rules.conditions import is_event
-from gateway.rules.linkage import Linkage, commands
+from gateway.rules.linkage import commands
+from gateway.rules.ports import Act, no_act
 from gateway.rules.releases import Releases
 from gateway.rules.table import SOUNDLESS, Code
 from gateway.rules.tells import Tells
@@ -38,14 +39,14 @@ _COMMAND_ID = re.compile(r"(?P<alarm>[^#]+)#[0-9]+/(?P<target>.+)")
 class Book:
     """The open alarms. An alarm whose rule or point is gone has no watch, but can still be handled and closed."""
 
-    def __init__(self, counters: Counters, tells: Tells, linkage: Linkage) -> None:
+    def __init__(self, counters: Counters, tells: Tells) -> None:
         self.alarms: dict[str, Alarm] = {}
         self.watches: dict[tuple[str, str], Watch] = {}  # by (rule id, point id)
         self.orphans: list[Alarm] = []  # restored without a watch: withdrawn at the first step
         self._counters = counters
         self._tells = tells
-        self._linkage = linkage
-        self._releases = Releases(linkage)
+        self._releases = Releases()
+        self.act: Act = no_act  # carries out safety commands of the running step at once
 
     def watch_of(self, alarm: Alarm) -> Watch | None:
         """The rule at the point that raised it; None when one of them is gone."""
@@ -79,6 +80,10 @@ class Book:
     def activate(self, watch: Watch, step: Step, reading: Reading | None) -> None:
         """Raise the alarm, or raise it again while it is open. ``reading`` is None at the end of a delay."""
         rule, state = watch.rule, watch.state
+        if watch.alarm is None:
+            watch.occurrence += 1
+        if watch.outputs:
+            self._command(watch, *_next(watch), step)
         data: dict[str, Any] = {
             "value": state.value if reading is None else reading.value,
             "sounds": rule.alarm_class not in SOUNDLESS,
@@ -89,7 +94,6 @@ class Book:
             data["reopens"] = watch.alarm.handling is Handling.CLOSED
             self.write(watch, "reraised", data, step)
             return
-        watch.occurrence += 1
         data |= {
             "rule": rule.id,
             "point": state.point.id,
@@ -107,12 +111,9 @@ class Book:
     def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor = SYSTEM) -> Alarm:
         """One event of the alarm of ``watch``, and what follows from it: commands, notices."""
         before = watch.alarm
-        alarm_id = before.id if before else f"{watch.rule.id}:{watch.state.point.id}:{watch.occurrence}"
-        version = before.version + 1 if before else 1
+        alarm_id, version = _next(watch)
         event = AlarmEvent(alarm_id, version, kind, step.now.utc, actor, data)
         alarm = self._enter(before, event, watch, step)
-        if kind in {"raised", "reraised"}:
-            self._act(watch, event, step)
         if before is not None and watch.rule.actions:
             self._releases.note(event, before, alarm, watch)
         self._tells.after(event, alarm, watch.rule, step)
@@ -142,12 +143,8 @@ class Book:
         watch = self.watches.get((rule_id, point_id.rpartition(":")[0]))
         if watch is None:
             return ""
-        point = watch.state.point
         is_safety = any(
-            each.id == found["target"]
-            for action in watch.rule.actions
-            if action.is_safety
-            for each in self._linkage.targets(action, point)
+            each.id == found["target"] for action, targets in watch.outputs if action.is_safety for each in targets
         )
         return found["target"] if is_safety else ""
 
@@ -194,9 +191,14 @@ class Book:
         self._keep(alarm, watch, step)
         return alarm
 
-    def _act(self, watch: Watch, event: AlarmEvent, step: Step) -> None:
-        found, unreached = commands(self._linkage, watch.rule, event, watch.state.point, step.now)
+    def _command(self, watch: Watch, alarm_id: str, version: int, step: Step) -> None:
+        """What the alarm sets in motion. What is for safety leaves now: before it is told or written anywhere."""
+        found = commands(watch.outputs, alarm_id, version, step.now)
+        safety = [each for each in found if each.is_safety]
+        if safety:
+            self.act(safety, step.now)
         step.commands += found
+        unreached = sum(not targets for _, targets in watch.outputs)
         if unreached:
             self._counters.count("actions_without_target", unreached, rule=watch.rule.id)
 
@@ -215,3 +217,10 @@ class Book:
         watch = self.watches.get((rule_id, point_id))
         is_number = occurrence.isdecimal() and len(occurrence) <= 9
         return watch is not None and is_number and 1 <= int(occurrence) <= watch.occurrence
+
+
+def _next(watch: Watch) -> tuple[str, int]:
+    """The alarm id and version of the next event at ``watch``."""
+    if watch.alarm is not None:
+        return watch.alarm.id, watch.alarm.version + 1
+    return f"{watch.rule.id}:{watch.state.point.id}:{watch.occurrence}", 1

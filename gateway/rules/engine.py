@@ -32,7 +32,7 @@ from gateway.rules.book import Book
 from gateway.rules.conditions import check_fits, compile_test, is_event
 from gateway.rules.linkage import Linkage
 from gateway.rules.points import ONLINE, RESPONDING, Doubt, PointState, as_bad, doubt_of, states_of
-from gateway.rules.ports import NoticePolicy
+from gateway.rules.ports import Act, NoticePolicy, no_act
 from gateway.rules.tells import Tells
 from gateway.rules.timers import Timers
 from gateway.rules.watch import Watch
@@ -51,7 +51,7 @@ class Engine:
         self._timers = Timers()
         self._tells = Tells(policy, self._timers)
         linkage = Linkage(site.devices.values())
-        self._book = Book(counters, self._tells, linkage)
+        self._book = Book(counters, self._tells)
         self._lost_timers: list[TimerChange] = []  # of what is gone, until the first step
         self._kept_tells: dict[str, datetime] = {}  # when delays of notices had started, until the first step
         self._is_resumed = True  # False between `restore` and the first step
@@ -104,13 +104,17 @@ class Engine:
             return self._settled_mono_s - self._settle_s
         return self._timers.next_wake()
 
-    def step(self, inputs: Sequence[Input], now: Now) -> Step:
+    def step(self, inputs: Sequence[Input], now: Now, act: Act = no_act) -> Step:
         """Decide on one batch; all of it happens at ``now``. Delays that have ended by now go first.
+
+        ``act`` gets safety commands at their decision, in the middle of the step: nothing delays them, not even
+        writing down why. They are in the `Step` too; what ``act`` does changes nothing in it.
 
         The result of a safety command says whether its device responds. Other results change nothing here (the
         pipeline writes them down), nor does a `Tick`.
         """
         step = Step(now)
+        self._book.act = act
         if not self._is_started:
             self._start(now)
         if not self._is_resumed:
@@ -159,7 +163,7 @@ class Engine:
                 msg = f"rule {rule.id}: there is no point {point_id}"
                 raise ValueError(msg)
             check_fits(rule, state.point)
-            watch = Watch(rule, state, test)
+            watch = Watch(rule, state, test, linkage.outputs(rule, state.point))
             if is_event(rule.condition):
                 state.events += (watch,)
             else:

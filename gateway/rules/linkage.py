@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
 
-from gateway.model import SYSTEM, Action, AlarmEvent, Command, Device, Now, Place, Point, Rule, Scope, Value
+from gateway.model import SYSTEM, Action, Command, Device, Now, Place, Point, Rule, Scope, Value
+from gateway.rules.watch import Outputs
 
 UNTIL = ("silenced", "reset")
 _NEVER_UNDONE = frozenset({"gas-valve", "door"})  # closed by software, opened by hand; people may still be on their way
@@ -77,8 +78,11 @@ class Linkage:
         if msg:
             raise ValueError(f"rule {rule.id}: sets {action.point} until {action.until}: {msg}")
 
-    def targets(self, action: Action, source: Point) -> list[Point]:
-        """The points ``action`` sets when ``source`` raises; empty when the scope has none."""
+    def outputs(self, rule: Rule, source: Point) -> Outputs:
+        """What the actions of ``rule`` set when ``source`` raises; no points where a scope has none."""
+        return tuple((action, self._targets(action, source)) for action in rule.actions)
+
+    def _targets(self, action: Action, source: Point) -> list[Point]:
         device = self._devices[source.device_id]
         wanted = base_name(action.point)
         if not action.kind:
@@ -101,28 +105,22 @@ class Linkage:
         return index
 
 
-def commands(linkage: Linkage, rule: Rule, event: AlarmEvent, source: Point, now: Now) -> tuple[list[Command], int]:
-    """What ``rule`` commands on ``event``, and how many of its actions reached nothing.
-
-    Where two actions reach one point, the first one counts.
-    """
+def commands(outputs: Outputs, alarm_id: str, version: int, now: Now) -> list[Command]:
+    """What an event of an alarm commands. Where two actions reach one point, the first one counts."""
     found: dict[str, Command] = {}
-    unreached = 0
-    for action in rule.actions:
-        targets = linkage.targets(action, source)
-        unreached += not targets
+    for action, targets in outputs:
         for target in targets:
             if target.id not in found:
                 found[target.id] = Command(
-                    id=f"{event.id}/{target.id}",
+                    id=f"{alarm_id}#{version}/{target.id}",
                     point_id=target.id,
                     value=action.value,
                     by=SYSTEM,
-                    because=event.alarm_id,
+                    because=alarm_id,
                     expires_at=now.utc + timedelta(seconds=action.expires_s),
                     is_safety=action.is_safety,
                 )
-    return list(found.values()), unreached
+    return list(found.values())
 
 
 def _same_socket(found: list[Point], source: Point) -> list[Point]:

@@ -1,11 +1,19 @@
-"""Room: rules. What the engine needs of others and must not import: the policy of notices."""
+"""Room: rules. What the engine needs of others and must not import: the policy of notices, the hands for safety."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from gateway.model import Alarm, AlarmEvent, Notice, Rule
+from gateway.model import Alarm, AlarmEvent, Command, Notice, Now, Rule
+
+Act = Callable[[Sequence[Command], Now], None]
+"""Carries out commands that were decided at an instant."""
+
+
+def no_act(_commands: Sequence[Command], _decided: Now) -> None:
+    """Where nobody carries them out."""
 
 
 class NoticePolicy(Protocol):

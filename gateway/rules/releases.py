@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from gateway.model import SYSTEM, Action, Alarm, AlarmEvent, Command, Handling, Now
-from gateway.rules.linkage import Linkage
 from gateway.rules.table import SOUNDLESS
 from gateway.rules.watch import Watch
 
@@ -18,8 +17,7 @@ from gateway.rules.watch import Watch
 class Releases:
     """The points that events of one step have let go; decided at its end, when it is known who else holds them."""
 
-    def __init__(self, linkage: Linkage) -> None:
-        self._linkage = linkage
+    def __init__(self) -> None:
         self._let_go: dict[str, tuple[AlarmEvent, Action]] = {}  # by point id; the last event of the step counts
 
     @property
@@ -29,9 +27,9 @@ class Releases:
 
     def note(self, event: AlarmEvent, before: Alarm, after: Alarm, watch: Watch) -> None:
         """``event`` made ``after`` of ``before``: remember what the alarm held on and holds no more."""
-        for action in watch.rule.actions:
+        for action, targets in watch.outputs:
             if action.until and holds(before, action) and not holds(after, action):
-                for target in self._linkage.targets(action, watch.state.point):
+                for target in targets:
                     self._let_go.pop(target.id, None)
                     self._let_go[target.id] = event, action
 
@@ -41,9 +39,9 @@ class Releases:
         for alarm, watch in open_alarms:
             if not left:
                 break
-            for action in watch.rule.actions:
+            for action, targets in watch.outputs:
                 if holds(alarm, action):
-                    for target in self._linkage.targets(action, watch.state.point):
+                    for target in targets:
                         left.pop(target.id, None)
         return [
             Command(

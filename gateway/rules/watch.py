@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.model import Alarm, AlarmCondition, Rule
+from gateway.model import Action, Alarm, AlarmCondition, Point, Rule
 from gateway.rules.conditions import Test
 from gateway.rules.points import PointState
+
+Outputs = tuple[tuple[Action, Sequence[Point]], ...]
+"""Each action of a rule with the points it reaches from one source, found in advance: a fire does not search."""
 
 
 class Watch:
     """What one rule knows of one point; its open alarm, if there is one."""
 
-    __slots__ = ("alarm", "is_vital", "met", "met_at", "occurrence", "rule", "state", "test")
+    __slots__ = ("alarm", "is_vital", "met", "met_at", "occurrence", "outputs", "rule", "state", "test")
 
-    def __init__(self, rule: Rule, state: PointState, test: Test) -> None:
+    def __init__(self, rule: Rule, state: PointState, test: Test, outputs: Outputs) -> None:
         self.rule = rule
         self.state = state
         self.test = test
+        self.outputs = outputs
         self.met = False  # the condition as last seen, before any delay
         self.met_at: datetime | None = None  # the newest reading time at which it was met
         self.alarm: Alarm | None = None
