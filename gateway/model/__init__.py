@@ -15,6 +15,7 @@ from gateway.model.alarms import (
     AlarmEvent,
     Handling,
 )
+from gateway.model.calendar import Calendar, Window
 from gateway.model.inputs import (
     SYSTEM,
     Actor,
@@ -37,6 +38,8 @@ from gateway.model.inputs import (
 from gateway.model.outputs import (
     Delivery,
     Lane,
+    Mark,
+    MarkChange,
     OutboxEntry,
     Step,
     TimerChange,
@@ -57,6 +60,7 @@ from gateway.model.site import (
     Tell,
     Uplink,
     Value,
+    Watched,
 )
 
 __all__ = [
@@ -69,6 +73,7 @@ __all__ = [
     "AlarmEvent",
     "Arrival",
     "Bus",
+    "Calendar",
     "Command",
     "CommandOutcome",
     "CommandResult",
@@ -80,6 +85,8 @@ __all__ = [
     "Handling",
     "Input",
     "Lane",
+    "Mark",
+    "MarkChange",
     "Notice",
     "NoticeResult",
     "Now",
@@ -103,4 +110,6 @@ __all__ = [
     "User",
     "Value",
     "Verb",
+    "Watched",
+    "Window",
 ]

@@ -81,3 +81,10 @@ class Alarm:
     last_actor: str = ""  # who did ``last_event`` ...
     last_event: str = ""
     last_at: datetime | None = None  # ... and when: the words of a refusal
+    shelved_until_at: datetime | None = None  # None: not shelved
+    shelved_by: str = ""
+    suppressed_by: str = ""  # id of the alarm that is its cause: a group, a line; "" for none
+    is_out_of_service: bool = False
+    marks: tuple[str, ...] = ()  # drill, walk_test, commissioning: such alarms never enter statistics
+    is_chattering: bool = False  # raised so often that its returns are held back
+    is_confirmed: bool = False  # fire: confirmed by a second device or a person

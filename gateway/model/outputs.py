@@ -20,6 +20,35 @@ class TimerChange(NamedTuple):
     duration_s: float = 0.0
 
 
+class Mark(StrEnum):
+    """What people say of a place or a point for a while (alarms.md, section 2). Never a part of an alarm's state."""
+
+    DISABLED = "disabled"  # 停用: its points raise nothing
+    OUT_OF_SERVICE = "out_of_service"  # 检修: raises, is not annunciated, never confirms
+    DRILL = "drill"  # 演练
+    WALK_TEST = "walk_test"  # 走测
+    COMMISSIONING = "commissioning"  # 调试
+    AWAY = "away"  # 外出: no sign of life is expected
+    SHELVED = "shelved"  # 搁置: of one rule at one source (scope "alarm", key "<rule id>:<source id>")
+
+
+class MarkChange(NamedTuple):
+    """A mark to keep across a restart; ``is_set`` False deletes it. It ends at ``until_at`` by itself.
+
+    ``scope`` is "alarm", "point" or a `Scope`; ``key`` names what it covers in that scope: a point id, a device id,
+    an address ("3-2-03-0301", "3-2", "3"), a zone, or "" for the site.
+    """
+
+    mark: Mark
+    scope: str
+    key: str
+    is_set: bool
+    since_at: datetime
+    until_at: datetime | None = None
+    by: str = ""
+    reason: str = ""
+
+
 @dataclass(slots=True)
 class Step:
     """What the engine decided for one batch."""
@@ -34,6 +63,7 @@ class Step:
     timers: list[TimerChange] = field(default_factory=list)
     statuses: list[DeviceStatus] = field(default_factory=list)
     results: list[CommandResult | NoticeResult] = field(default_factory=list)
+    marks: list[MarkChange] = field(default_factory=list)
 
 
 class Lane(StrEnum):

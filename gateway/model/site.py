@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from gateway.model.calendar import Calendar
 
 Value = bool | int | float | str
 
@@ -99,6 +101,7 @@ class Device:
     offline_after_s: float | None
     points: tuple[Point, ...]
     params: DeviceParams
+    tags: tuple[str, ...] = ()  # what rules can ask for by `tag:` ("accessible", "escape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,37 @@ class Bus:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """What makes a rule true. ``clear`` is the other edge of the deadband of above/below."""
+class Watched:
+    """Some points and what makes one of them count: a part of a condition of several parts."""
 
-    kind: str  # equals | above | below | changed_to
-    value: Value
+    points: tuple[str, ...]
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What makes a rule true (alarms.md, section 3).
+
+    On one point: ``equals`` | ``above`` | ``below`` (``clear``: the other edge of the deadband) | ``changed_to`` |
+    ``rises`` | ``falls`` (by ``value`` within ``within_s``) | ``absent`` (no reading for ``within_s``) |
+    ``expression`` (``expression`` over the points of one device, named without their index).
+    ``count`` > 1 with ``within_s``: the same so many times (its rising edges).
+
+    On a group, all that shares the scope ``same`` (one alarm for each group that there is):
+    ``devices`` (``parts[0]`` met, or met within ``within_s``, at ``count`` different devices) | ``still`` (none of
+    ``parts[0].points`` has changed for ``within_s``) | ``sequence`` (``parts[0]``, then ``parts[1]`` within
+    ``within_s``; ``parts[2]``, if there is one, in between calls it off) | ``confirmed`` (fire: a second independent
+    device, detector and call point, or a person's word; ``parts`` is empty, it looks at open alarms of class fire).
+    """
+
+    kind: str
+    value: Value = False
     clear: float | None = None
+    within_s: float = 0.0
+    count: int = 1
+    same: Scope | None = None
+    expression: str = ""
+    parts: tuple[Watched, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +167,7 @@ class Tell:
     to: str
     by: tuple[str, ...]
     after_s: float = 0.0
+    every_s: float | None = None  # and again, until somebody has taken it
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +187,15 @@ class Rule:
     outcomes: tuple[str, ...] = ()  # the vocabulary of close(outcome)
     actions: tuple[Action, ...] = ()
     tells: tuple[Tell, ...] = ()
+    only: str = ""  # calendar: outside it the condition counts as not met
+    unless: str = ""  # calendar: inside it the condition counts as not met
+    cause: str = ""  # why it happens, what follows if nobody acts, and the one sentence that says what to do
+    consequence: str = ""
+    response: str = ""
+    response_en: str = ""
+    respond_within_s: float | None = None
+    shelvable_s: float | None = None  # the longest shelving; None: what its class allows, 0: none
+    groups: tuple[str, ...] = ()  # what may gather its alarms into one: line, cabinet, building, uplink
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +205,9 @@ class Recipient:
     id: str
     title: str
     addresses: Mapping[str, str]
+    group: str = ""  # property | grid | family | street; "" for none of them
+    members: tuple[str, ...] = ()  # recipients; who is not on duty is left out, unless nobody is
+    on_duty: str = ""  # calendar; "": always
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,3 +237,4 @@ class Site:
     digest: str  # SHA-256 over the files it came from
     retention_bytes: int = 2_000_000_000
     language: str = "zh"
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)

@@ -79,13 +79,13 @@ class Book:
 
     def activate(self, watch: Watch, step: Step, reading: Reading | None) -> None:
         """Raise the alarm, or raise it again while it is open. ``reading`` is None at the end of a delay."""
-        rule, state = watch.rule, watch.state
+        rule = watch.rule
         if watch.alarm is None:
             watch.occurrence += 1
         if watch.outputs:
             self._command(watch, *_next(watch), step)
         data: dict[str, Any] = {
-            "value": state.value if reading is None else reading.value,
+            "value": watch.value if reading is None else reading.value,
             "sounds": rule.alarm_class not in SOUNDLESS,
         }
         if reading is not None and reading.at != reading.received_at:
@@ -96,16 +96,16 @@ class Book:
             return
         data |= {
             "rule": rule.id,
-            "point": state.point.id,
-            "device": state.point.device_id,
+            "point": watch.source_id,
+            "device": watch.device_id,
             "occurrence": watch.occurrence,
             "class": str(rule.alarm_class),
             "title": rule.title or rule.text,
-            "place": state.place.text,
+            "place": watch.place,
             "latches": rule.latches,
         }
         alarm = self.write(watch, "raised", data, step)
-        if state.value is None:  # a delay that went on across a restart: the point has not reported since
+        if watch.value is None:  # a delay that went on across a restart: the point has not reported since
             self._keep(replace(alarm, is_unconfirmed=True), watch, step)
 
     def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor = SYSTEM) -> Alarm:
@@ -223,4 +223,4 @@ def _next(watch: Watch) -> tuple[str, int]:
     """The alarm id and version of the next event at ``watch``."""
     if watch.alarm is not None:
         return watch.alarm.id, watch.alarm.version + 1
-    return f"{watch.rule.id}:{watch.state.point.id}:{watch.occurrence}", 1
+    return f"{watch.rule.id}:{watch.source_id}:{watch.occurrence}", 1

@@ -7,7 +7,7 @@ the other files of this room; here they meet. The same inputs give the same byte
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from gateway.counters import Counters
@@ -55,6 +55,18 @@ class Engine:
         self._lost_timers: list[TimerChange] = []  # of what is gone, until the first step
         self._kept_tells: dict[str, datetime] = {}  # when delays of notices had started, until the first step
         self._is_resumed = True  # False between `restore` and the first step
+        # Whose a timer is says the first word of its key: what happens at its end, and how it goes on after a restart
+        # (False: there is nothing left that it could be for).
+        self._rings: dict[str, Callable[[str, Step], None]] = {
+            "for": self._ring_delay,
+            "clear": self._ring_delay,
+            "tell": self._ring_tell,
+        }
+        self._restores: dict[str, Callable[[str, datetime, float, Now], bool]] = {
+            "for": self._restore_delay,
+            "clear": self._restore_delay,
+            "tell": self._restore_tell,
+        }
         self._settle_s = settle_s
         self._settled_mono_s = float("-inf")
         self._is_started = False
@@ -87,9 +99,8 @@ class Engine:
             if alarm.is_open:
                 self._book.restore(alarm)
         for key, started_at, duration_s in sorted(timers, key=lambda each: (each[1], each[0])):
-            if key.startswith("tell|"):
-                self._kept_tells[key] = started_at
-            elif not self._restore_timer(key, started_at, duration_s, now):
+            restore = self._restores.get(key.partition("|")[0])
+            if restore is None or not restore(key, started_at, duration_s, now):
                 self._lost_timers.append(TimerChange(key, None))
         self._is_resumed = False
 
@@ -120,7 +131,8 @@ class Engine:
         if not self._is_resumed:
             self._resume(step)
         while (key := self._timers.pop_due(now.mono_s)) is not None:
-            self._ring(key, step)
+            step.timers.append(TimerChange(key, None))
+            self._rings[key.partition("|")[0]](key, step)
         read = self._read
         for each in inputs:
             if type(each) is Reading:
@@ -171,7 +183,11 @@ class Engine:
             self._book.watches[rule.id, point_id] = watch
         linkage.check(rule, {self._points[each].point.device_id for each in rule.points})
 
-    def _restore_timer(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
+    def _restore_tell(self, key: str, started_at: datetime, _duration_s: float, _now: Now) -> bool:
+        self._kept_tells[key] = started_at
+        return True
+
+    def _restore_delay(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
         what, _, rest = key.partition("|")
         rule_id, _, point_id = rest.partition("|")
         watch = self._book.watches.get((rule_id, point_id))
@@ -288,22 +304,20 @@ class Engine:
         else:
             self._book.write(watch, "returned", {"value": reading.value}, step)
 
-    def _ring(self, key: str, step: Step) -> None:
-        """A delay has ended."""
-        step.timers.append(TimerChange(key, None))
+    def _ring_tell(self, key: str, step: Step) -> None:
+        alarm = self._book.alarms[key.split("|")[1]]
+        watch = self._book.watch_of(alarm)
+        if watch is not None:
+            step.notices += self._tells.ring(key, alarm, watch.rule)
+
+    def _ring_delay(self, key: str, step: Step) -> None:
         what, _, rest = key.partition("|")
-        if what == "tell":
-            alarm = self._book.alarms[rest.partition("|")[0]]
-            watch = self._book.watch_of(alarm)
-            if watch is not None:
-                step.notices += self._tells.ring(key, alarm, watch.rule)
-            return
         rule_id, _, point_id = rest.partition("|")
         watch = self._book.watches[rule_id, point_id]
         if what == "for":
             self._book.activate(watch, step, None)
         elif watch.is_active:
-            self._book.write(watch, "returned", {"value": watch.state.value}, step)
+            self._book.write(watch, "returned", {"value": watch.value}, step)
 
     def _stop(self, key: str, step: Step) -> None:
         change = self._timers.stop(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.model import Action, Alarm, AlarmCondition, Point, Rule
+from gateway.model import Action, Alarm, AlarmCondition, Point, Rule, Value
 from gateway.rules.conditions import Test
 from gateway.rules.points import PointState
 
@@ -36,14 +36,34 @@ class Watch:
         return self.alarm is not None and self.alarm.condition is AlarmCondition.ACTIVE
 
     @property
+    def source_id(self) -> str:
+        """What its alarms carry as ``point_id``."""
+        return self.state.point.id
+
+    @property
+    def device_id(self) -> str:
+        """What its alarms carry as ``device_id``."""
+        return self.state.point.device_id
+
+    @property
+    def place(self) -> str:
+        """Where people are sent."""
+        return self.state.place.text
+
+    @property
+    def value(self) -> Value | None:
+        """What its alarms show; None while the source has not spoken since the start."""
+        return self.state.value
+
+    @property
     def for_key(self) -> str:
         """The timer of the on-delay."""
-        return f"for|{self.rule.id}|{self.state.point.id}"
+        return f"for|{self.rule.id}|{self.source_id}"
 
     @property
     def clear_key(self) -> str:
         """The timer of the off-delay."""
-        return f"clear|{self.rule.id}|{self.state.point.id}"
+        return f"clear|{self.rule.id}|{self.source_id}"
 
     def is_news(self, at: datetime) -> bool:
         """Was this never said before: is ``at`` newer than the newest time at which the condition was met?"""

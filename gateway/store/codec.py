@@ -48,6 +48,7 @@ def alarm_from_json(body: dict[str, Any]) -> Alarm:
     known["alarm_class"] = AlarmClass(known["alarm_class"])
     known["condition"] = AlarmCondition(known["condition"])
     known["handling"] = Handling(known["handling"])
+    known["marks"] = tuple(known.get("marks", ()))
     return Alarm(**known)
 
 
