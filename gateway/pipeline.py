@@ -43,6 +43,7 @@ _SHED_INPUTS = 500  # stepped while the disk refuses: beyond it telemetry is giv
 _KEPT_STEPS = 1_000  # with alarms, while the disk refuses: beyond it the oldest are not written any more
 _REMEMBERED_REPLIES = 1_000
 _LAST_COMMIT_S = 5.0
+_STALL_S = 3.0  # a commit that takes longer is taken for a disk that refuses, until it returns
 _RETRY_S = (0.1, 0.3, 1.0, 2.0)  # pauses after a failed commit; the last repeats
 
 _LONGEST_TIMER_S = 3600.0
@@ -107,11 +108,13 @@ class Pipeline:
         act: Act,
         publish: Callable[[Step], None],
         keeps: Container[str] = (),
+        stall_s: float = _STALL_S,
     ) -> None:
         """Wire the loop.
 
         ``executor`` is the writer's one thread; ``act`` carries out safety commands at the decision; ``publish`` gets
-        every step after its commit (at once while the disk refuses); ``keeps``: points whose readings are never merged.
+        every step after its commit (at once while the disk refuses); ``keeps``: points whose readings are never merged;
+        ``stall_s``: after so long a commit counts as refused, until it returns.
         """
         self.inbox = Inbox(counters, self._wake, keeps)
         self._core = core
@@ -128,6 +131,9 @@ class Pipeline:
         self._requests: dict[str, tuple[OperatorRequest, asyncio.Future[Reply]]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None  # None until `run`: inputs wait in the inbox
         self._failed: asyncio.Future[None] | None = None
+        self._stall_s = stall_s
+        self._writing: Group = []  # with the writer's thread
+        self._watchdog: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()  # nothing is being committed
         self._idle.set()
         self._is_turn_due = False
@@ -231,6 +237,8 @@ class Pipeline:
             else:
                 self._idle.clear()
                 loop = asyncio.get_running_loop()
+                self._writing = group
+                self._watchdog = loop.call_later(self._stall_s, self._stalled)
                 self._executor.submit(self._writer.commit, batch).add_done_callback(
                     partial(_call_back, loop, self._committed, group)
                 )
@@ -248,6 +256,9 @@ class Pipeline:
 
     def _committed(self, group: Group, error: BaseException | None) -> None:
         """Go on after a commit. What others see of it comes before anything that was stepped later."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._writing = []
         self._idle.set()
         try:
             if error is None:
@@ -273,6 +284,17 @@ class Pipeline:
             _log.info("store_recovered")
         self.is_storing, self._attempt = True, 0
         self._counters.counts["commits", ()] += 1
+
+    def _stalled(self) -> None:
+        """The disk hangs: what is being written stays with it, everything else goes on as when it refuses."""
+        self._counters.count("commit_stalls")
+        if self.is_storing:
+            _log.error("store_stalled", after_s=self._stall_s, fix="the disk does not answer: check or replace it")
+        self.is_storing = False
+        for each in self._writing:
+            self._show(each)
+        self._shed()
+        self._wake()
 
     def _refused(self, group: Group, error: BaseException) -> None:
         """The disk is full, read-only or broken: nothing is acknowledged, but people see alarms and things act."""
@@ -310,9 +332,8 @@ class Pipeline:
             for arrival in each.arrivals:
                 if arrival.receipt is not None:
                     arrival.receipt()
-        for each in kept[: max(0, len(kept) - _KEPT_STEPS)]:
-            self._counters.count("steps_not_stored", reason="disk")
-            del each
+        if len(kept) > _KEPT_STEPS:
+            self._counters.count("steps_not_stored", len(kept) - _KEPT_STEPS, reason="disk")
         self._pending = kept[-_KEPT_STEPS:]
 
     def _settle(self, group: Group) -> None:

@@ -97,7 +97,7 @@ def _siren(number: int, now: Now) -> Command:
 
 
 class Rig:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, stall_s: float = 60.0) -> None:
         self.core = Echo()
         self.disk = SlowDisk(Journal(str(directory), ("platform",), 10_000_000))
         self.counters = Counters()
@@ -112,6 +112,7 @@ class Rig:
             executor=ThreadPoolExecutor(1),
             act=lambda commands, _decided: self.acted.extend(commands),
             publish=self.published.append,
+            stall_s=stall_s,
         )
 
     @asynccontextmanager
@@ -189,6 +190,30 @@ async def test_while_the_disk_refuses_alarms_are_shown_and_judged_for_ever(tmp_p
         await until(lambda: rig.outbox.last_seq(Lane.TELEMETRY) > 0)
     given_up = rig.counters.total("readings_not_stored", reason="disk")
     assert given_up == len([1 for _ in acknowledged]) - (3000 - given_up)
+
+
+async def test_a_disk_that_hangs_makes_nobody_deaf(tmp_path: Path) -> None:
+    """A commit that does not come back is taken for a refusal: alarms are judged and shown for ever, telemetry beyond
+    a bound is given up and acknowledged; when the disk answers again nothing that was kept is lost."""
+    rig = Rig(tmp_path, stall_s=0.1)
+    acknowledged: list[int] = []
+    async with rig.running() as pipeline:
+        rig.disk.may_go.clear()
+        pipeline.inbox.deliver(arrival(True, lambda: acknowledged.append(-1)))
+        await until(lambda: len(rig.published) == 1)  # shown, though it is not on the disk
+        assert acknowledged == []
+        assert not pipeline.is_storing
+        for n in range(3000):
+            pipeline.inbox.deliver(arrival(float(n), lambda: acknowledged.append(1)))
+            await asyncio.sleep(0)  # each a step of its own
+        await until(lambda: len(acknowledged) > 2000)
+        pipeline.inbox.deliver(arrival(True))
+        await until(lambda: len(rig.acted) == 2)
+        rig.disk.may_go.set()
+        await until(lambda: pipeline.is_storing)
+        await until(lambda: -1 in acknowledged)
+    assert rig.counters.total("commit_stalls") == 1
+    assert rig.counters.total("readings_not_stored", reason="disk") > 2000
 
 
 async def test_a_batch_that_no_disk_takes_costs_itself_only(tmp_path: Path) -> None:
