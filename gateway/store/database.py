@@ -51,6 +51,10 @@ _GATEWAY_SCHEMA = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
         detail TEXT NOT NULL);
     """,
+    """
+    CREATE INDEX commands_because ON commands (because);
+    CREATE INDEX notices_alarm ON notices (alarm_id);
+    """,
 )
 
 _BRIDGE_SCHEMA = (

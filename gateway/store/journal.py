@@ -31,6 +31,7 @@ from gateway.model import (
 from gateway.store import codec, outbox
 from gateway.store.ballast import Ballast
 from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_reader
+from gateway.store.retention import trim_records
 
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
 _DIGEST_BYTES = 10
@@ -39,6 +40,7 @@ _PASSING = (
     apsw.CorruptError, apsw.NotADBError, apsw.NoMemError, OSError,
 )  # fmt: skip
 _KEEP_REQUESTS_S = 7 * 86_400.0
+_RECORDS_EVERY_S = 600.0
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class Journal:
         self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
         self._trimmer = outbox.Trimmer(self._db, directory, uplinks, limit_bytes)
         self._ballast = Ballast(directory)
+        self._records_due_s = 0.0
 
     def commit(self, batch: Batch) -> None:
         """Write everything of ``batch`` or nothing; returns when it is on the disk.
@@ -109,6 +112,10 @@ class Journal:
             "DELETE FROM requests WHERE at_ms < ?", (codec.to_ms(now.utc - timedelta(seconds=_KEEP_REQUESTS_S)),)
         )
         trimmed = self._trimmer.trim()
+        if now.mono_s >= self._records_due_s:
+            is_more = trim_records(self._db, now)
+            self._records_due_s = now.mono_s + (0 if is_more else _RECORDS_EVERY_S)
+            trimmed = trimmed._replace(is_more=trimmed.is_more or is_more)
         self._ballast.stow()
         return trimmed
 

@@ -1,0 +1,66 @@
+"""How long records are kept: alarms with everything that belongs to them, and the record of who did what.
+
+GB 25506-2010 asks for at least 10,000 records, GB 50440 for a year of alarms, the Cybersecurity Law for 180 days of
+logs (standards as noted in the project's sources). What belongs to an open alarm is never deleted.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import apsw
+
+from gateway.model import Now
+from gateway.store import codec
+
+KEPT_S = 400 * 86_400.0
+# The newest ones stay however old they seem: a clock that was set to 2099 must not empty the records.
+KEPT_ALARMS = 10_000
+KEPT_AUDIT = 100_000
+_PIECE = 200  # alarms in one transaction: an alarm must not wait behind housekeeping
+_PIECE_AUDIT = 2_000
+
+# The newest alarm of each rule and source stays for ever: occurrences go on counting from it, and an id is never
+# used twice.
+_OLD_ALARMS = """
+    SELECT id FROM alarms AS old WHERE is_open = 0 AND raised_ms < ? AND EXISTS (
+        SELECT 1 FROM alarms AS newer
+        WHERE newer.rule_id = old.rule_id AND newer.point_id = old.point_id AND newer.occurrence > old.occurrence)
+    ORDER BY raised_ms LIMIT ?
+"""
+
+
+def trim_records(db: apsw.Connection, now: Now, *, kept_alarms: int = KEPT_ALARMS) -> bool:
+    """Delete a bounded piece of what is older than it must be kept; True while there may be more."""
+    before_ms = codec.to_ms(now.utc - timedelta(seconds=KEPT_S))
+    row = db.execute(
+        "SELECT raised_ms FROM alarms WHERE is_open = 0 ORDER BY raised_ms DESC LIMIT 1 OFFSET ?", (kept_alarms - 1,)
+    ).fetchone()
+    is_more = False
+    if row is not None:
+        ids = [(each,) for (each,) in db.execute(_OLD_ALARMS, (min(before_ms, int(str(row[0]))), _PIECE))]
+        if ids:
+            with db:
+                for table, column in _BELONGINGS:
+                    db.executemany(f"DELETE FROM {table} WHERE {column} = ?", ids)  # noqa: S608 - constants
+        is_more = len(ids) == _PIECE
+    return _trim_audit(db, before_ms) or is_more
+
+
+_BELONGINGS = (("alarm_events", "alarm_id"), ("commands", "because"), ("notices", "alarm_id"), ("alarms", "id"))
+
+
+def _trim_audit(db: apsw.Connection, before_ms: int) -> bool:
+    """``seq`` grows with time, but for steps of the clock: the oldest are looked at first, and only they."""
+    oldest = [
+        (int(str(seq)), int(str(at_ms)))
+        for seq, at_ms in db.execute(
+            "SELECT seq, at_ms FROM audit WHERE seq <= (SELECT max(seq) FROM audit) - ? ORDER BY seq LIMIT ?",
+            (KEPT_AUDIT, _PIECE_AUDIT),
+        )
+    ]
+    gone = [(seq,) for seq, at_ms in oldest if at_ms < before_ms]
+    if gone:
+        with db:
+            db.executemany("DELETE FROM audit WHERE seq = ?", gone)
+    return len(gone) == _PIECE_AUDIT
