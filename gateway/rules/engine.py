@@ -7,12 +7,14 @@ the other files of this room; here they meet. The same inputs give the same byte
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from gateway.counters import Counters
 from gateway.model import (
     Alarm,
+    AlarmEvent,
     CommandOutcome,
     CommandResult,
     DeviceStatus,
@@ -29,15 +31,20 @@ from gateway.model import (
     Value,
 )
 from gateway.rules.book import Book
-from gateway.rules.conditions import check_fits, compile_test, is_event
+from gateway.rules.calendars import Calendars, Gate
+from gateway.rules.conditions import check_fits, check_times, compile_test, is_event
+from gateway.rules.delays import Delays
+from gateway.rules.judge import Ground, Judge
+from gateway.rules.kinds import OWNERS, judge_of
 from gateway.rules.linkage import Linkage
 from gateway.rules.points import ONLINE, RESPONDING, Doubt, PointState, as_bad, doubt_of, states_of
 from gateway.rules.ports import Act, NoticePolicy, no_act
 from gateway.rules.tells import Tells
 from gateway.rules.timers import Timers
-from gateway.rules.watch import Watch
+from gateway.rules.watch import PointWatch
 
 SETTLE_S = 60.0  # alarms.md section 3: in the first minute after a start nothing clears
+_CLOCK_SET_S = 1.0  # the wall clock has gone so much more or less than the monotonic one: it was set, not slewed
 
 
 class Engine:
@@ -50,28 +57,44 @@ class Engine:
         self._points = states_of(site.devices.values())
         self._timers = Timers()
         self._tells = Tells(policy, self._timers)
-        linkage = Linkage(site.devices.values())
         self._book = Book(counters, self._tells)
+        self._delays = Delays(self._timers, self._book)
+        self._calendars = Calendars(site.calendars, ZoneInfo(site.timezone))
+        self._ground = Ground(
+            site=site,
+            devices=site.devices,
+            points=self._points,
+            timers=self._timers,
+            book=self._book,
+            delays=self._delays,
+            linkage=Linkage(site.devices.values()),
+            calendars=self._calendars,
+        )
+        self._judges: dict[str, Judge] = {}  # by rule id: rules that need more than one value
+        self._gated: list[tuple[PointWatch, Gate]] = []  # plain levels that have calendars
         self._lost_timers: list[TimerChange] = []  # of what is gone, until the first step
         self._kept_tells: dict[str, datetime] = {}  # when delays of notices had started, until the first step
         self._is_resumed = True  # False between `restore` and the first step
         # Whose a timer is says the first word of its key: what happens at its end, and how it goes on after a restart
         # (False: there is nothing left that it could be for).
         self._rings: dict[str, Callable[[str, Step], None]] = {
-            "for": self._ring_delay,
-            "clear": self._ring_delay,
+            "for": self._delays.ring,
+            "clear": self._delays.ring,
             "tell": self._ring_tell,
+            **dict.fromkeys(OWNERS, self._ring_judge),
         }
         self._restores: dict[str, Callable[[str, datetime, float, Now], bool]] = {
-            "for": self._restore_delay,
-            "clear": self._restore_delay,
+            "for": self._delays.restore,
+            "clear": self._delays.restore,
             "tell": self._restore_tell,
+            **dict.fromkeys(OWNERS, self._restore_judge),
         }
         self._settle_s = settle_s
-        self._settled_mono_s = float("-inf")
+        self._started_mono_s = float("-inf")
+        self._offset_s = 0.0  # of the wall clock against the monotonic one
         self._is_started = False
         for rule in site.rules:
-            self._add(rule, linkage)
+            self._add(rule)
 
     @property
     def alarms(self) -> Mapping[str, Alarm]:
@@ -112,8 +135,9 @@ class Engine:
     def next_wake(self) -> float | None:
         """The instant on the monotonic clock at which `step` must be called even without inputs; None: never."""
         if not self._is_resumed:
-            return self._settled_mono_s - self._settle_s
-        return self._timers.next_wake()
+            return self._started_mono_s
+        wakes = [each for each in (self._timers.next_wake(), self._calendars.next_wake()) if each is not None]
+        return min(wakes, default=None)
 
     def step(self, inputs: Sequence[Input], now: Now, act: Act = no_act) -> Step:
         """Decide on one batch; all of it happens at ``now``. Delays that have ended by now go first.
@@ -128,6 +152,8 @@ class Engine:
         self._book.act = act
         if not self._is_started:
             self._start(now)
+            self._is_resumed = False
+        self._look(step)
         if not self._is_resumed:
             self._resume(step)
         while (key := self._timers.pop_due(now.mono_s)) is not None:
@@ -138,7 +164,9 @@ class Engine:
             if type(each) is Reading:
                 read(each, step)
             elif isinstance(each, OperatorRequest):
+                told = len(step.events)
                 self._book.answer(each, step)
+                self._hear_person(step.events[told:], step)
             elif isinstance(each, DeviceStatus):
                 self._status(each, step)
             elif isinstance(each, CommandResult):
@@ -149,7 +177,10 @@ class Engine:
 
     def _start(self, now: Now) -> None:
         self._is_started = True
-        self._settled_mono_s = now.mono_s + self._settle_s
+        self._started_mono_s = now.mono_s
+        self._delays.settled_mono_s = now.mono_s + self._settle_s
+        self._offset_s = now.utc.timestamp() - now.mono_s
+        self._calendars.look(now)
 
     def _resume(self, step: Step) -> None:
         """The first step after `restore`: what is gone is said and deleted, delays of notices go on."""
@@ -166,36 +197,42 @@ class Engine:
             if watch is not None and alarm.handling is Handling.NEW:
                 self._tells.resume(alarm, watch.rule, kept.pop(alarm.id, {}), step)
         step.timers += [TimerChange(key, None) for keys in kept.values() for key in keys]
+        self._pass_gates([each for each in self._calendars.gates if not each.is_open], step)
+        for judge in self._judges.values():
+            judge.resume(step)
 
-    def _add(self, rule: Rule, linkage: Linkage) -> None:
+    def _add(self, rule: Rule) -> None:
+        make = judge_of(rule.condition)
+        if make is None:
+            self._add_plain(rule)
+        else:
+            check_times(rule)
+            self._judges[rule.id] = make(rule, self._ground)
+        points = (*rule.points, *(each for part in rule.condition.parts for each in part.points))
+        self._ground.linkage.check(rule, {self._points[each].point.device_id for each in points})
+
+    def _add_plain(self, rule: Rule) -> None:
         test = compile_test(rule)
+        gate = self._calendars.gate(rule)
+        if gate is not None:
+            test = gate.guard(test)
         for point_id in rule.points:
             state = self._points.get(point_id)
             if state is None:
                 msg = f"rule {rule.id}: there is no point {point_id}"
                 raise ValueError(msg)
             check_fits(rule, state.point)
-            watch = Watch(rule, state, test, linkage.outputs(rule, state.point))
+            watch = PointWatch(rule, state, test, self._ground.linkage.outputs(rule, state.point), gate)
             if is_event(rule.condition):
                 state.events += (watch,)
             else:
                 state.levels += (watch,)
+                if gate is not None:
+                    self._gated.append((watch, gate))
             self._book.watches[rule.id, point_id] = watch
-        linkage.check(rule, {self._points[each].point.device_id for each in rule.points})
 
     def _restore_tell(self, key: str, started_at: datetime, _duration_s: float, _now: Now) -> bool:
         self._kept_tells[key] = started_at
-        return True
-
-    def _restore_delay(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
-        what, _, rest = key.partition("|")
-        rule_id, _, point_id = rest.partition("|")
-        watch = self._book.watches.get((rule_id, point_id))
-        if watch is None or watch.is_active is (what == "for"):
-            return False
-        watch.met = what == "for"
-        not_before = now.mono_s if watch.met else self._settled_mono_s
-        self._timers.restore(key, started_at, duration_s, now, not_before=not_before)
         return True
 
     # Readings --------------------------------------------------------------------------------------------------
@@ -219,20 +256,25 @@ class Engine:
         state.value = value = reading.value
         state.quality = reading.quality
         if previous is None:
-            for watch in (*state.levels, *state.events):
-                self._book.confirm(watch, step)
+            self._confirm(state, step)
         for watch in state.levels:
             met = watch.test(value, watch.met)
             if met:
                 watch.met_at = reading.at
             if met is not watch.met:
                 watch.met = met
-                self._edge(watch, step, reading)
+                self._delays.edge(watch, step, reading)
         if state.events and reading.quality is Quality.GOOD:
             for watch in state.events:
                 if watch.test(value, False) and _is_change(watch, value, previous):
                     watch.met_at = reading.at
                     self._book.activate(watch, step, reading)
+        for ear in state.ears:
+            ear.hear(state, previous, reading, step)
+
+    def _confirm(self, state: PointState, step: Step) -> None:
+        for watch in (*state.levels, *state.events, *(ear.watch for ear in state.ears)):
+            self._book.confirm(watch, step)
 
     def _doubt(self, state: PointState, reading: Reading, doubt: Doubt, step: Step) -> None:
         match doubt:
@@ -259,7 +301,9 @@ class Engine:
                     self._book.activate(watch, step, reading)
             elif not watch.met and not watch.rule.for_s:
                 watch.met = True
-                self._edge(watch, step, reading)
+                self._delays.edge(watch, step, reading)
+        for ear in state.ears:
+            ear.hear_late(state, reading, step)
 
     def _status(self, status: DeviceStatus, step: Step) -> None:
         state = self._points.get(f"{status.device_id}/{ONLINE}")
@@ -282,50 +326,56 @@ class Engine:
     def _reject(self, doubt: Doubt) -> None:
         self._counters.counts["readings_rejected", (("reason", str(doubt)),)] += 1
 
-    # Delays ----------------------------------------------------------------------------------------------------
-
-    def _edge(self, watch: Watch, step: Step, reading: Reading) -> None:
-        """``watch.met`` has just changed: raise or return the alarm, now or after the rule's delay."""
-        rule, now = watch.rule, step.now
-        if watch.met:
-            if watch.is_active:
-                self._stop(watch.clear_key, step)
-            elif rule.for_s > 0:
-                step.timers.append(self._timers.start(watch.for_key, rule.for_s, now))
-            else:
-                self._book.activate(watch, step, reading)
-            return
-        self._stop(watch.for_key, step)
-        if not watch.is_active:
-            return
-        delay_s = max(rule.clear_for_s, self._settled_mono_s - now.mono_s)
-        if delay_s > 0:
-            step.timers.append(self._timers.start(watch.clear_key, delay_s, now))
-        else:
-            self._book.write(watch, "returned", {"value": reading.value}, step)
-
     def _ring_tell(self, key: str, step: Step) -> None:
         alarm = self._book.alarms[key.split("|")[1]]
         watch = self._book.watch_of(alarm)
         if watch is not None:
             step.notices += self._tells.ring(key, alarm, watch.rule)
 
-    def _ring_delay(self, key: str, step: Step) -> None:
-        what, _, rest = key.partition("|")
-        rule_id, _, point_id = rest.partition("|")
-        watch = self._book.watches[rule_id, point_id]
-        if what == "for":
-            self._book.activate(watch, step, None)
-        elif watch.is_active:
-            self._book.write(watch, "returned", {"value": watch.value}, step)
+    # Judges, calendars, clocks ---------------------------------------------------------------------------------
 
-    def _stop(self, key: str, step: Step) -> None:
-        change = self._timers.stop(key)
-        if change is not None:
-            step.timers.append(change)
+    def _ring_judge(self, key: str, step: Step) -> None:
+        self._judges[key.split("|", 2)[1]].ring(key, step)
+
+    def _restore_judge(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
+        judge = self._judges.get(key.split("|", 2)[1])
+        return judge is not None and judge.restore(key, started_at, duration_s, now)
+
+    def _look(self, step: Step) -> None:
+        """Has the wall clock been set, has a calendar begun or ended?"""
+        now = step.now
+        offset_s = now.utc.timestamp() - now.mono_s
+        if abs(offset_s - self._offset_s) > _CLOCK_SET_S:
+            step.timers += self._timers.follow_clock(offset_s - self._offset_s)
+            self._offset_s = offset_s
+        changed = self._calendars.look(now)
+        if changed:
+            self._pass_gates(changed, step)
+
+    def _pass_gates(self, gates: Container[Gate], step: Step) -> None:
+        """These gates may be other than when their conditions were last looked at."""
+        for watch, gate in self._gated:
+            value = watch.state.value
+            if gate in gates and (value is not None or not gate.is_open):  # what is not known is not judged
+                met = watch.test(value, watch.met)
+                if met is not watch.met:
+                    watch.met = met
+                    self._delays.edge(watch, step, None)
+        for judge in self._judges.values():
+            if judge.gate in gates:
+                judge.look_again(step)
+
+    def _hear_person(self, events: Sequence[AlarmEvent], step: Step) -> None:
+        """What people did may be news for the judge of the alarm's rule."""
+        for event in events:
+            alarm = step.alarms[event.alarm_id]
+            judge = self._judges.get(alarm.rule_id)
+            watch = self._book.watches.get((alarm.rule_id, alarm.point_id))
+            if judge is not None and watch is not None:
+                judge.hear_person(event, watch, step)
 
 
-def _is_change(watch: Watch, value: Value | None, previous: Value | None) -> bool:
+def _is_change(watch: PointWatch, value: Value | None, previous: Value | None) -> bool:
     """Has the point just changed to ``value``? Every message of a momentary act (a press) is a change.
 
     The first word after a start has no before: for a call for help it counts, unless people are at its alarm already.

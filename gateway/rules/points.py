@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from gateway.model import Device, Place, Point, Quality, Reading, Value
 
 if TYPE_CHECKING:
-    from gateway.rules.watch import Watch
+    from gateway.rules.judge import Ear
+    from gateway.rules.watch import PointWatch
 
 ONLINE = "online"  # the implicit point of every device, fed by DeviceStatus
 RESPONDING = "responding"  # the implicit point of every device with an output, fed by results of safety commands
@@ -47,6 +48,7 @@ class PointState:
 
     __slots__ = (
         "device_at",
+        "ears",
         "events",
         "high",
         "levels",
@@ -71,8 +73,9 @@ class PointState:
         self.value: Value | None = None
         self.device_at: datetime | None = None  # the newest time by the device's own clock
         self.quality = Quality.GOOD
-        self.levels: tuple[Watch, ...] = ()  # rules that look at the value ...
-        self.events: tuple[Watch, ...] = ()  # ... and rules that look at its change
+        self.levels: tuple[PointWatch, ...] = ()  # rules that look at the value, ...
+        self.events: tuple[PointWatch, ...] = ()  # ... at its change, ...
+        self.ears: tuple[Ear, ...] = ()  # ... and rules that need more than one value
 
 
 def states_of(devices: Iterable[Device]) -> dict[str, PointState]:

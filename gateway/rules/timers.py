@@ -6,7 +6,7 @@ What a delay is for does not belong here: a timer is a key and an instant.
 from __future__ import annotations
 
 import heapq
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gateway.model import Now, TimerChange
 
@@ -16,11 +16,12 @@ _SLACK = 64  # dead entries beyond the living that the heap may carry before it 
 class Timers:
     """Delays by key. Every change is returned as a `TimerChange` to be kept across a restart."""
 
-    __slots__ = ("_heap", "_running", "_sequence")
+    __slots__ = ("_heap", "_kept", "_running", "_sequence")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, str]] = []  # (due on the monotonic clock, order of starting, key)
         self._running: dict[str, int] = {}  # key -> its entry's order
+        self._kept: dict[str, tuple[datetime, float]] = {}  # key -> started, duration: as it is kept across a restart
         self._sequence = 0
 
     def __contains__(self, key: str) -> bool:
@@ -29,29 +30,47 @@ class Timers:
     def __len__(self) -> int:
         return len(self._running)
 
-    def start(self, key: str, duration_s: float, now: Now) -> TimerChange:
-        """Run ``key`` from now; one that was running starts again."""
-        self._push(key, now.mono_s + duration_s)
-        return TimerChange(key, now.utc, duration_s)
+    def start(self, key: str, duration_s: float, now: Now, *, ago_s: float = 0.0) -> TimerChange:
+        """Run ``key`` from now, or from ``ago_s`` seconds ago; one that was running starts again."""
+        started_at = now.utc - timedelta(seconds=ago_s) if ago_s else now.utc
+        self._push(key, now.mono_s - ago_s + duration_s, started_at, duration_s)
+        return TimerChange(key, started_at, duration_s)
 
     def stop(self, key: str) -> TimerChange | None:
         """Forget ``key``; None when it was not running."""
         if self._running.pop(key, None) is None:
             return None
+        del self._kept[key]
         if len(self._heap) > 2 * len(self._running) + _SLACK:
             self._heap = [each for each in self._heap if self._running.get(each[2]) == each[1]]
             heapq.heapify(self._heap)
         return TimerChange(key, None)
 
-    def restore(self, key: str, started_at: datetime, duration_s: float, now: Now, *, not_before: float) -> None:
+    def restore(
+        self,
+        key: str,
+        started_at: datetime,
+        duration_s: float,
+        now: Now,
+        *,
+        not_before: float,
+        late_s: float = 0.0,
+    ) -> None:
         """Go on with a delay that was running before a restart.
 
         Only the wall clock knows how long the restart took. It may have been set meanwhile, so what is believed
-        of it lies between nothing and the whole duration. ``not_before`` is an instant of the monotonic clock.
+        of it lies between nothing and the whole duration. ``not_before`` is an instant of the monotonic clock;
+        ``late_s``: by how much the start may be older than the truth, so that it must not ring earlier.
         """
         elapsed_s = (now.utc - started_at).total_seconds()
-        left_s = duration_s - min(max(elapsed_s, 0.0), duration_s)
-        self._push(key, max(now.mono_s + left_s, not_before))
+        left_s = duration_s + late_s - min(max(elapsed_s, 0.0), duration_s + late_s)
+        self._push(key, max(now.mono_s + left_s, not_before), started_at, duration_s)
+
+    def follow_clock(self, by_s: float) -> list[TimerChange]:
+        """The wall clock was set by so much: what is kept of running delays moves with it, their ends do not."""
+        by = timedelta(seconds=by_s)
+        self._kept = {key: (started_at + by, duration_s) for key, (started_at, duration_s) in self._kept.items()}
+        return [TimerChange(key, *kept) for key, kept in self._kept.items()]
 
     def next_wake(self) -> float | None:
         """The instant on the monotonic clock when the next delay ends."""
@@ -66,10 +85,11 @@ class Timers:
         if due is None or due > mono_s:
             return None
         key = heapq.heappop(self._heap)[2]
-        del self._running[key]
+        del self._running[key], self._kept[key]
         return key
 
-    def _push(self, key: str, due: float) -> None:
+    def _push(self, key: str, due: float, started_at: datetime, duration_s: float) -> None:
         self._sequence += 1
+        self._kept[key] = started_at, duration_s
         self._running[key] = self._sequence
         heapq.heappush(self._heap, (due, self._sequence, key))

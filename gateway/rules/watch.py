@@ -1,4 +1,4 @@
-"""Room: rules. One rule looking at one point. Deciding is the engine's; this only remembers."""
+"""Room: rules. One rule looking at one source: a point, or a group. Deciding is the engine's; this only remembers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.model import Action, Alarm, AlarmCondition, Point, Rule, Value
+from gateway.rules.calendars import Gate
 from gateway.rules.conditions import Test
 from gateway.rules.points import PointState
 
@@ -14,21 +15,20 @@ Outputs = tuple[tuple[Action, Sequence[Point]], ...]
 
 
 class Watch:
-    """What one rule knows of one point; its open alarm, if there is one."""
+    """What one rule knows of one source; its open alarm, if there is one."""
 
-    __slots__ = ("alarm", "is_vital", "met", "met_at", "occurrence", "outputs", "rule", "state", "test")
+    __slots__ = ("alarm", "gate", "is_vital", "met", "met_at", "occurrence", "outputs", "raw", "rule")
 
-    def __init__(self, rule: Rule, state: PointState, test: Test, outputs: Outputs) -> None:
+    def __init__(self, rule: Rule, outputs: Outputs, gate: Gate | None, *, is_vital: bool) -> None:
         self.rule = rule
-        self.state = state
-        self.test = test
         self.outputs = outputs
+        self.gate = gate  # the rule's calendars; None: it always looks
+        self.is_vital = is_vital or rule.alarm_class.is_life_safety
         self.met = False  # the condition as last seen, before any delay
+        self.raw = False  # the same without calendars, where a judge decides (`gateway.rules.judge`)
         self.met_at: datetime | None = None  # the newest reading time at which it was met
         self.alarm: Alarm | None = None
         self.occurrence = 0  # of the last alarm
-        point_class = state.point.alarm_class
-        self.is_vital = rule.alarm_class.is_life_safety or (point_class is not None and point_class.is_life_safety)
 
     @property
     def is_active(self) -> bool:
@@ -38,22 +38,22 @@ class Watch:
     @property
     def source_id(self) -> str:
         """What its alarms carry as ``point_id``."""
-        return self.state.point.id
+        raise NotImplementedError
 
     @property
     def device_id(self) -> str:
-        """What its alarms carry as ``device_id``."""
-        return self.state.point.device_id
+        """What its alarms carry as ``device_id``; "" for a group."""
+        raise NotImplementedError
 
     @property
     def place(self) -> str:
         """Where people are sent."""
-        return self.state.place.text
+        raise NotImplementedError
 
     @property
     def value(self) -> Value | None:
         """What its alarms show; None while the source has not spoken since the start."""
-        return self.state.value
+        raise NotImplementedError
 
     @property
     def for_key(self) -> str:
@@ -68,3 +68,73 @@ class Watch:
     def is_news(self, at: datetime) -> bool:
         """Was this never said before: is ``at`` newer than the newest time at which the condition was met?"""
         return self.met_at is None or at > self.met_at
+
+
+class PointWatch(Watch):
+    """One rule looking at one point. ``test`` is what its condition says of a value."""
+
+    __slots__ = ("state", "test")
+
+    def __init__(self, rule: Rule, state: PointState, test: Test, outputs: Outputs, gate: Gate | None = None) -> None:
+        super().__init__(rule, outputs, gate, is_vital=is_vital(state))
+        self.state = state
+        self.test = test
+
+    @property
+    def source_id(self) -> str:
+        """The point's id."""
+        return self.state.point.id
+
+    @property
+    def device_id(self) -> str:
+        """The point's device."""
+        return self.state.point.device_id
+
+    @property
+    def place(self) -> str:
+        """The device's place."""
+        return self.state.place.text
+
+    @property
+    def value(self) -> Value | None:
+        """The point's value."""
+        return self.state.value
+
+
+class GroupWatch(Watch):
+    """One rule looking at all that shares a place. ``shown`` is what its judge wants people to see."""
+
+    __slots__ = ("_place", "_source_id", "shown")
+
+    def __init__(
+        self, rule: Rule, source_id: str, place: str, outputs: Outputs, gate: Gate | None, *, is_vital: bool
+    ) -> None:
+        super().__init__(rule, outputs, gate, is_vital=is_vital)
+        self._source_id = source_id
+        self._place = place
+        self.shown: Value | None = None
+
+    @property
+    def source_id(self) -> str:
+        """``@<scope>:<key>``."""
+        return self._source_id
+
+    @property
+    def device_id(self) -> str:
+        """No single device."""
+        return ""
+
+    @property
+    def place(self) -> str:
+        """The group's place."""
+        return self._place
+
+    @property
+    def value(self) -> Value | None:
+        """What its judge has last seen."""
+        return self.shown
+
+
+def is_vital(state: PointState) -> bool:
+    """Is the point one of fire, gas or sos?"""
+    return state.point.alarm_class is not None and state.point.alarm_class.is_life_safety
