@@ -185,6 +185,7 @@ def _do(player: Player, do: Do) -> None:
         case "online":
             player.step(do.at_s, DeviceStatus(words[0], words[1] == "true", player.now(do.at_s).utc))
         case "do":
+            player.step(do.at_s)  # what is due by then is there to be handled
             args = dict(each.split("=") for each in words[2:])
             player.do(do.at_s, Verb(words[0]), rule_id=words[1], **args)
         case "restart":

@@ -69,7 +69,8 @@ class Delays:
         is_for = key.startswith("for|")
         if watch is None or watch.is_active is is_for:
             return False
-        watch.met = watch.raw = is_for
+        watch.met = is_for
+        watch.raw = watch.raw or is_for
         not_before = now.mono_s if is_for else self.settled_mono_s
         self._timers.restore(key, started_at, duration_s, now, not_before=not_before)
         return True

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from gateway.model import Condition
+from gateway.rules.absence import Absence
 from gateway.rules.coincidence import Coincidence
+from gateway.rules.conditions import EVENTS, LEVELS
 from gateway.rules.judge import Judge
+from gateway.rules.stillness import Stillness
+from gateway.rules.times import Times
 
 JUDGES: dict[str, type[Judge]] = {
     "devices": Coincidence,
+    "absent": Absence,
+    "still": Stillness,
 }
 
 # Whose timers the judges' are, by the first word of the key; the second is the rule's id.
@@ -16,4 +22,4 @@ OWNERS = ("within", "times", "absent", "then")
 
 def judge_of(condition: Condition) -> type[Judge] | None:
     """The judge of such a condition; None for a plain comparison."""
-    return JUDGES.get(condition.kind)
+    return Times if condition.count > 1 and condition.kind in LEVELS | EVENTS else JUDGES.get(condition.kind)

@@ -16,12 +16,13 @@ _SLACK = 64  # dead entries beyond the living that the heap may carry before it 
 class Timers:
     """Delays by key. Every change is returned as a `TimerChange` to be kept across a restart."""
 
-    __slots__ = ("_heap", "_kept", "_running", "_sequence")
+    __slots__ = ("_due", "_heap", "_kept", "_running", "_sequence")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, str]] = []  # (due on the monotonic clock, order of starting, key)
         self._running: dict[str, int] = {}  # key -> its entry's order
         self._kept: dict[str, tuple[datetime, float]] = {}  # key -> started, duration: as it is kept across a restart
+        self._due: dict[str, float] = {}
         self._sequence = 0
 
     def __contains__(self, key: str) -> bool:
@@ -40,7 +41,7 @@ class Timers:
         """Forget ``key``; None when it was not running."""
         if self._running.pop(key, None) is None:
             return None
-        del self._kept[key]
+        del self._kept[key], self._due[key]
         if len(self._heap) > 2 * len(self._running) + _SLACK:
             self._heap = [each for each in self._heap if self._running.get(each[2]) == each[1]]
             heapq.heapify(self._heap)
@@ -72,6 +73,10 @@ class Timers:
         self._kept = {key: (started_at + by, duration_s) for key, (started_at, duration_s) in self._kept.items()}
         return [TimerChange(key, *kept) for key, kept in self._kept.items()]
 
+    def left_s(self, key: str, mono_s: float) -> float:
+        """Seconds until the running ``key`` ends."""
+        return self._due[key] - mono_s
+
     def next_wake(self) -> float | None:
         """The instant on the monotonic clock when the next delay ends."""
         heap = self._heap
@@ -85,11 +90,12 @@ class Timers:
         if due is None or due > mono_s:
             return None
         key = heapq.heappop(self._heap)[2]
-        del self._running[key], self._kept[key]
+        del self._running[key], self._kept[key], self._due[key]
         return key
 
     def _push(self, key: str, due: float, started_at: datetime, duration_s: float) -> None:
         self._sequence += 1
         self._kept[key] = started_at, duration_s
+        self._due[key] = due
         self._running[key] = self._sequence
         heapq.heappush(self._heap, (due, self._sequence, key))
