@@ -69,6 +69,7 @@ class Engine:
             delays=self._delays,
             linkage=Linkage(site.devices.values()),
             calendars=self._calendars,
+            counters=counters,
         )
         self._judges: dict[str, Judge] = {}  # by rule id: rules that need more than one value
         self._gated: list[tuple[PointWatch, Gate]] = []  # plain levels that have calendars

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from gateway.counters import Counters
 from gateway.model import AlarmEvent, Device, Now, Quality, Reading, Rule, Site, Step, Value
 from gateway.rules.book import Book
 from gateway.rules.calendars import Calendars
@@ -55,6 +56,7 @@ class Ground:
     delays: Delays
     linkage: Linkage
     calendars: Calendars
+    counters: Counters
     # Marks answer these (`gateway.model.Mark`). A device that is disabled, out of service or in a walk test does not
     # count; where somebody is away no sign of life is expected.
     counts: Callable[[str], bool] = lambda _device_id: True

@@ -6,6 +6,7 @@ from gateway.model import Condition
 from gateway.rules.absence import Absence
 from gateway.rules.coincidence import Coincidence
 from gateway.rules.conditions import EVENTS, LEVELS
+from gateway.rules.formula import Formula
 from gateway.rules.judge import Judge
 from gateway.rules.stillness import Stillness
 from gateway.rules.times import Times
@@ -13,6 +14,7 @@ from gateway.rules.times import Times
 JUDGES: dict[str, type[Judge]] = {
     "devices": Coincidence,
     "absent": Absence,
+    "expression": Formula,
     "still": Stillness,
 }
 
