@@ -8,14 +8,19 @@ from gateway.rules.coincidence import Coincidence
 from gateway.rules.conditions import EVENTS, LEVELS
 from gateway.rules.formula import Formula
 from gateway.rules.judge import Judge
+from gateway.rules.sequences import Sequence
 from gateway.rules.stillness import Stillness
 from gateway.rules.times import Times
+from gateway.rules.trends import Trend
 
 JUDGES: dict[str, type[Judge]] = {
     "devices": Coincidence,
     "absent": Absence,
     "expression": Formula,
     "still": Stillness,
+    "sequence": Sequence,
+    "rises": Trend,
+    "falls": Trend,
 }
 
 # Whose timers the judges' are, by the first word of the key; the second is the rule's id.
