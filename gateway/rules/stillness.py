@@ -121,6 +121,7 @@ class _Room:
         if not self._is_counting():
             if not self.left_key or self.left_s < (1 - SHARE) * within_s:
                 self._wait(within_s, step)
+            self.left_s = within_s  # what is written down is near enough
             return
         self._last_s = now_s
         if now_s - self._started_s >= SHARE * within_s:
