@@ -142,7 +142,12 @@ class Effects:
         if len(self._tasks) > _MOST_NOTICES:
             result = NoticeResult(notice.key, is_accepted=False, at=self._clock.now().utc, detail="too much under way")
         else:
-            result = await self._send(notice)
+            try:
+                result = await self._send(notice)
+            except Exception as error:  # noqa: BLE001 - as in `_report_end`
+                _log.exception("notice_broke", notice=notice.key)
+                at = self._clock.now().utc
+                result = NoticeResult(notice.key, is_accepted=False, at=at, detail=type(error).__name__)
         self._counters.count("notices", channel=notice.channel, accepted=str(result.is_accepted).lower())
         if not result.is_accepted:
             _log.warning("notice_not_accepted", notice=notice.key, channel=notice.channel, detail=result.detail)

@@ -108,13 +108,13 @@ async def test_a_command_waits_for_its_line() -> None:
 
 
 async def test_a_welded_relay_is_not_done() -> None:
-    """A coil that takes the command and stays where it was has failed, after three tries, and says what it reads."""
+    """A coil that takes the command and stays where it was has failed, after three retries, and says what it reads."""
     field = Field(1)
     field.stuck = {1}
     async with serve(field) as port, running("modbus-tcp", tcp(port), [make_device(1, POINTS)]) as rig:
         result = await rig.driver.write(rig.command(ONE + "on.2", False))
     assert (result.outcome, result.readback, result.detail) == (Outcome.FAILED, True, "reads back True")
-    assert len(field.written) == 3
+    assert len(field.written) == 4
 
 
 async def test_another_point_may_show_what_a_command_did() -> None:
@@ -137,7 +137,7 @@ async def test_a_silent_unit_leaves_the_command_unconfirmed() -> None:
     async with serve(field) as port, running("modbus-tcp", tcp(port), devices) as rig:
         result = await rig.driver.write(rig.command(ONE + "on.1", True, within_s=1.0))
         assert (result.outcome, result.detail) == (Outcome.UNCONFIRMED, "timeout")
-        assert len([each for each in field.written if each[0] == 1]) <= 3
+        assert len([each for each in field.written if each[0] == 1]) <= 4
 
 
 async def test_commands_to_a_dead_unit_do_not_hold_up_the_others() -> None:
@@ -159,15 +159,52 @@ async def test_commands_to_a_dead_unit_do_not_hold_up_the_others() -> None:
     assert {each.result().outcome for each in dead} <= {Outcome.EXPIRED, Outcome.UNCONFIRMED}
 
 
+async def test_all_are_told_before_one_is_asked() -> None:
+    """Fire: ten relays of one line are commanded first and read back afterwards, so that the last is not late."""
+    field = Field(1)
+    async with serve(field) as port, running("modbus-tcp", tcp(port), [make_device(1, POINTS, {"poll": "30s"})]) as rig:
+        await rig.until(lambda: rig.readings)
+        before = len(field.asked)
+        asked_before: list[int] = []
+        keep = field.async_setValues
+
+        async def count(unit: int, function: int, address: int, values: list[int]) -> ExcCodes | None:
+            asked_before.append(len(field.asked) - before)
+            return await keep(unit, function, address, values)
+
+        field.async_setValues = count  # type: ignore[assignment,method-assign]
+        commands = [replace(rig.command(f"{ONE}on.{i + 1}", i % 2 == 0), is_safety=True) for i in range(10)]
+        results = await asyncio.gather(*(rig.driver.write(each) for each in commands))
+    assert {each.outcome for each in results} == {Outcome.DONE}
+    assert asked_before == list(range(10))  # the server looks at each coil itself, to answer the write
+    assert len(field.asked) - before == 20
+
+
+async def test_safety_does_not_stand_behind_what_is_not() -> None:
+    """A line whose queue is full of ordinary commands still takes a fire's, all of them, and carries them out first."""
+    field = Field(1)
+    async with serve(field) as port, running("modbus-tcp", tcp(port), [make_device(1, POINTS)]) as rig:
+        await rig.until(lambda: field.asked)
+        ordinary = [asyncio.create_task(rig.driver.write(rig.command(ONE + "on.1", True))) for _ in range(300)]
+        cut = [replace(rig.command(ONE + "on.2", False, 20), is_safety=True) for _ in range(400)]
+        results = await asyncio.gather(*(rig.driver.write(each) for each in cut))
+        is_first = [each.done() and each.result().outcome is Outcome.DONE for each in ordinary].count(True) < 10
+        for each in ordinary:
+            each.cancel()
+        await asyncio.wait(ordinary)
+    assert {each.outcome for each in results} == {Outcome.DONE}
+    assert is_first
+
+
 @pytest.mark.parametrize(
     ("code", "outcome", "detail", "tries"),
     [
         (ExcCodes.ILLEGAL_ADDRESS, Outcome.FAILED, "exception_02", 1),
-        (ExcCodes.DEVICE_BUSY, Outcome.FAILED, "exception_06", 3),
+        (ExcCodes.DEVICE_BUSY, Outcome.FAILED, "exception_06", 4),
     ],
 )
 async def test_a_refused_command_fails(code: ExcCodes, outcome: Outcome, detail: str, tries: int) -> None:
-    """A unit that says no is not asked again; one that is busy is, three times."""
+    """A unit that says no is not asked again; one that is busy is, three times more."""
     field = Field(1)
     field.refused = {("coil", 0): code}
     async with serve(field) as port, running("modbus-tcp", tcp(port), [make_device(1, POINTS)]) as rig:

@@ -279,11 +279,13 @@ async def test_a_setting_is_done_when_the_device_reports_it(field: Field) -> Non
 
 
 async def test_a_silent_device_is_asked_again_and_reported(field: Field) -> None:
-    """No report within the deadline: the absolute value is sent again, and the end is `unconfirmed`, not success."""
+    """No report within the deadline: the value is sent three times more, and the end is `unconfirmed`, not success."""
     async with field.running():
         await field.device.subscribe([("siren/+/set", 1)])
         result = await field.driver.write(command(expires_s=0.6))
-        await until(lambda: len(field.heard) == 3)
+        await until(lambda: len(field.heard) == 4)
+        await field.publish("siren/marker/set", {})
+        await until(lambda: len(field.heard) == 5)
     assert result.outcome is CommandOutcome.UNCONFIRMED
 
 

@@ -138,3 +138,18 @@ async def test_too_late_and_nobody_there() -> None:
     await until(lambda: len(results) == 2)
     assert sorted(outcomes(results)) == [("late", "expired"), ("nowhere", "refused")]
     assert door.sent == []
+
+
+async def test_a_channel_that_breaks_ends_the_notice_as_failed() -> None:
+    """A fault of ours in a channel is a notice that was not accepted, not one without an end."""
+    results: list[Input] = []
+
+    async def send(_notice: Notice) -> NoticeResult:
+        raise RuntimeError
+
+    effects = Effects({}, send, results.append, CLOCK, Counters())
+    effects.tell([Notice("k", "a", "raised", "console", "duty", "火警")])
+    await until(lambda: len(results) == 1)
+    (result,) = results
+    assert isinstance(result, NoticeResult)
+    assert (result.key, result.is_accepted, result.detail) == ("k", False, "RuntimeError")

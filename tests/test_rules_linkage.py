@@ -275,6 +275,110 @@ def test_output_that_does_not_obey_is_a_fault_until_it_does(outcome: CommandOutc
     assert [each.kind for each in step.events] == ["returned"]
 
 
+def test_the_fault_of_an_output_names_the_output_and_the_fire() -> None:
+    """Whoever reads the fault sees which device did not obey, what became of the command, and for which alarm."""
+    player = two_fires()
+    (on,) = player.read(0, f"{SMOKE}/alarm", True).commands
+    late = CommandResult(on.id, CommandOutcome.UNCONFIRMED, now(1).utc, detail="the device has not reported the value")
+    (fault,) = player.step(1, late).events
+    assert (fault.data["device"], fault.data["place"]) == ("3-2-01-0101/siren", "3-2-01-0101")
+    assert fault.data["detail"] == f"{on.id}: unconfirmed the device has not reported the value"
+    assert on.because in fault.data["detail"]
+
+
+def test_places_and_points_may_have_a_number_sign() -> None:
+    """3#楼 is an address like any other: a siren of it that does not obey is a fault."""
+    devices = [
+        device("3#1-2/smoke", "smoke", {"alarm": "bool"}),
+        device("3#1-2/siren", "siren", {"on": "bool"}, writable=["on"]),
+    ]
+    act = (Action("siren", "on", Scope.BUILDING, True, 10.0, True),)
+    rules = [
+        rule(["3#1-2/smoke/alarm"], Condition("equals", True), AlarmClass.FIRE, actions=act),
+        rule(["3#1-2/siren/responding"], Condition("equals", False), AlarmClass.FAULT, id="failed"),
+    ]
+    player = Player(site(devices, rules))
+    (on,) = player.read(0, "3#1-2/smoke/alarm", True).commands
+    assert len(player.step(1, CommandResult(on.id, CommandOutcome.FAILED, now(1).utc)).events) == 1
+
+
+def noisy(*, until: str = "reset", number: int = 1) -> Player:
+    """A fire alarm that has switched on a siren, a door and a smoke extractor, restarted without its rule."""
+    source = [device(f"3-2-03-030{n}/smoke", "smoke", {"alarm": "bool"}) for n in (1, 2)]
+    outputs = [
+        device("3-2-01-0101/siren", "siren", {"on": "bool"}, writable=["on"]),
+        device("3-2-01-0101/door", "door", {"release": "bool"}, writable=["release"]),
+        device("3-2-01-0101/extractor", "extractor", {"on": "bool"}, writable=["on"]),
+    ]
+    acts = (
+        Action("siren", "on", Scope.BUILDING, True, 10.0, True, until),
+        Action("door", "release", Scope.BUILDING, True, 10.0, True),
+        Action("extractor", "on", Scope.BUILDING, True, 10.0, True),
+    )
+    fire = rule(
+        [f"{each.id}/alarm" for each in source], Condition("equals", True), AlarmClass.FIRE, id="fire", actions=acts
+    )
+    player = Player(site([*source, *outputs], [fire]))
+    for n in range(number):
+        player.read(n, f"{source[n].id}/alarm", True)
+    player.site = site([*source, *outputs], [])
+    return player
+
+
+def on_record(player: Player) -> list[tuple[str, str]]:
+    """As the journal gives it: what the last commands of open alarms have left on."""
+    last = {(each.because, each.point_id): each.value for step in player.steps for each in step.commands}
+    return [key for key, value in last.items() if value is True]
+
+
+def close_one(player: Player, at_s: float, number: int = 0) -> list[tuple[str, Value]]:
+    """Close the alarm of one detector; what is commanded."""
+    alarm_id = f"fire:3-2-03-030{number + 1}/smoke/alarm:1"
+    commands = []
+    for verb in (Verb.TAKE, Verb.CLOSE):
+        request = player.request(verb, player.alarms[alarm_id], at_s=at_s, outcome="误报", cause="油烟")
+        commands += player.step(at_s, request).commands
+    return [(each.point_id, each.value) for each in commands]
+
+
+def test_a_siren_whose_rule_was_removed_stops_when_its_alarm_is_closed() -> None:
+    """The rule is gone, the siren is not: closing the withdrawn alarm stops it, and nothing else is touched."""
+    player = noisy()
+    given = sum(len(each.commands) for each in player.steps)
+    for _ in range(2):
+        player.restart(10)
+        player.engine.restore_outputs(on_record(player))
+        player.step(11)
+    assert sum(len(each.commands) for each in player.steps) == given
+    assert close_one(player, 20) == [("3-2-01-0101/siren/on", False)]
+
+
+def test_a_siren_that_another_alarm_on_record_holds_goes_on() -> None:
+    """Two withdrawn alarms and one siren: it stops with the second."""
+    player = noisy(number=2)
+    player.restart(10)
+    player.engine.restore_outputs(on_record(player))
+    player.step(11)
+    assert close_one(player, 20) == []
+    player.restart(25)
+    player.engine.restore_outputs(on_record(player)[-3:])  # the journal names open alarms only
+    assert close_one(player, 30, 1) == [("3-2-01-0101/siren/on", False)]
+
+
+def test_what_a_rule_still_speaks_for_is_not_judged_by_the_record() -> None:
+    """A siren that its rule leaves on (no until) stays on, whatever the record says."""
+    player = noisy(until="")
+    fire = rule(
+        ["3-2-03-0301/smoke/alarm"], Condition("equals", True), AlarmClass.FIRE, id="fire",
+        actions=(Action("siren", "on", Scope.BUILDING, True, 10.0, True),),
+    )  # fmt: skip
+    player.site = site(list(player.site.devices.values()), [fire])
+    player.restart(10)
+    player.engine.restore_outputs(on_record(player))
+    player.read(11, f"{SMOKE}/alarm", False)
+    assert close_one(player, 20) == []
+
+
 @pytest.mark.parametrize(
     "command_id",
     ["", "#1/", "x", "fire:a:1#1/b", f"fire:{SMOKE}/alarm:1#1/3-2-01-0101/door/on", f"gone:{SMOKE}/alarm:1#1/x/y/on"],

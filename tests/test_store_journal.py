@@ -13,7 +13,7 @@ import apsw
 import orjson
 import pytest
 
-from gateway.model import CommandOutcome, CommandResult, Lane, NoticeResult, Step
+from gateway.model import SYSTEM, Command, CommandOutcome, CommandResult, Lane, NoticeResult, Step
 from gateway.store.database import StoreError, open_gateway
 from gateway.store.journal import Batch, Journal, JournalReader
 from gateway.store.outbox import CursorStore, OutboxReader
@@ -61,6 +61,23 @@ def test_results_close_commands_and_notices(tmp_path: Path) -> None:
     assert restored.notices == ()
     assert restored.said == (step.notices[0].key,)
     assert JournalReader(str(tmp_path)).commands(step.commands[0].because)[0]["outcome"] == "done"
+
+
+def test_what_open_alarms_have_left_on_is_on_record(tmp_path: Path) -> None:
+    """The last command of each point counts, of open alarms only, and only where it switched something on."""
+    store = journal(tmp_path)
+    at = now().utc
+    wanted = {1: [True], 2: [True, False], 3: [False], 4: [True]}
+    for number, values in wanted.items():
+        for version, value in enumerate(values, 1):
+            step = Step(now(version))
+            raised = alarm(number, is_open=number != 4)
+            step.alarms[raised.id] = raised
+            step.commands.append(
+                Command(f"{raised.id}#{version}/3/siren/on", "3/siren/on", value, SYSTEM, raised.id, at)
+            )
+            store.commit(Batch([step]))
+    assert store.restore(now()).held == ((alarm(1).id, "3/siren/on"),)
 
 
 def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

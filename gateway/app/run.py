@@ -83,6 +83,7 @@ class Gateway:
         self._engine = Engine(site, counters=self.counters, policy=NoticePolicy(site))
         self._engine.restore(restored.alarms, restored.occurrences, restored.timers, clock.now())
         self._engine.restore_said(restored.said)
+        self._engine.restore_outputs(restored.held)
         self._drivers = self._build_drivers(restored)
         self.pipeline = Pipeline(
             self._engine, self._journal, clock, self.counters,

@@ -90,7 +90,7 @@ class Line:
         job = self._writes.pick(now_s, self._exchange.suspect_at_s)
         poll = self._schedule.pick(now_s, self._exchange.suspect_at_s)
         if job is not None and not (self._owes_poll and poll is not None and not poll.unit.is_suspect):
-            self._owes_poll = not await self._writes.attempt(job, now_s)
+            self._owes_poll = not await self._writes.attempt(job, now_s, self._exchange.suspect_at_s)
             return []
         self._owes_poll = False
         if poll is not None:
@@ -165,7 +165,7 @@ class Line:
         now_s = _now_s()
         job = self._writes.pick(now_s, self._exchange.suspect_at_s)
         if job is not None and not job.unit.is_suspect:
-            await self._writes.attempt(job, now_s)
+            await self._writes.attempt(job, now_s, self._exchange.suspect_at_s)
 
     async def _read(self, unit: Unit, read: Read) -> list[Reading]:
         if read.refused and _now_s() < read.ask_again_s:

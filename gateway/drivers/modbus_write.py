@@ -20,8 +20,9 @@ from gateway.drivers.modbus_wire import NoAnswer, Refused, TooLate
 from gateway.drivers.registers import pack
 from gateway.model import Command, CommandOutcome, CommandResult, Value
 
-MAX_ATTEMPTS = 3
-MAX_WAITING = 256  # commands of one line
+MAX_ATTEMPTS = 4  # the first and three retries
+MAX_WAITING = 256  # ordinary commands of one line
+MAX_SAFETY = 4_000  # and those for safety: all outputs that fit on one line (a fire cuts every socket of a shed)
 RETRY_PAUSE_S = 0.2  # doubled each time: a relay needs a moment before its contact agrees
 BUSY = 6
 
@@ -47,6 +48,7 @@ class Job:
     not_before_s: float = 0.0
     is_sent: bool = False
     is_running: bool = False
+    is_written: bool = False  # the unit has taken the value: what is left is to read it back
     readback: Value | None = None
     detail: str = ""
 
@@ -105,8 +107,10 @@ class Writes:
         self._waiting: list[Job] = []
 
     def add(self, job: Job) -> bool:
-        """Was there room?"""
-        if len(self._waiting) >= MAX_WAITING:
+        """Was there room? What is for safety does not stand behind what is not."""
+        is_safety = job.command.is_safety
+        limit = MAX_SAFETY if is_safety else MAX_WAITING
+        if sum(each.command.is_safety is is_safety for each in self._waiting) >= limit:
             return False
         self._waiting.append(job)
         return True
@@ -119,19 +123,29 @@ class Writes:
     def pick(self, now_s: float, suspect_at_s: float) -> Job | None:
         """The next one whose time has come; units that missed an answer have to wait for ``suspect_at_s``."""
         ready = [each for each in self._waiting if self._ready_at_s(each, suspect_at_s) <= now_s]
-        return min(ready, key=lambda job: (job.unit.is_suspect, not job.command.is_safety), default=None)
+        return min(ready, key=_urgency, default=None)
 
     def next_at_s(self, suspect_at_s: float) -> float:
         """When the next one's time comes; infinity without any."""
         return min((self._ready_at_s(each, suspect_at_s) for each in self._waiting), default=math.inf)
 
-    async def attempt(self, job: Job, now_s: float) -> bool:
-        """Send it once and read it back. Did the unit answer?"""
-        job.attempts += 1
-        job.not_before_s = now_s + RETRY_PAUSE_S * 2.0 ** (job.attempts - 1)
+    async def attempt(self, job: Job, now_s: float, suspect_at_s: float) -> bool:
+        """Send it, and read it back unless others wait to be sent: all doors are told before one is asked.
+
+        Did the unit answer?
+        """
         job.is_running = True
         try:
-            outcome = await self._carry_out(job)
+            if not job.is_written:
+                job.attempts += 1
+                job.not_before_s = now_s + RETRY_PAUSE_S * 2.0 ** (job.attempts - 1)
+                outcome = await self._write(job)
+                if job.is_written and self._is_sending_others(job, now_s, suspect_at_s):
+                    job.not_before_s = now_s  # its turn is after theirs
+                    return True
+            if job.is_written:
+                job.not_before_s = max(job.not_before_s, now_s + RETRY_PAUSE_S * 2.0 ** (job.attempts - 1))
+                outcome = await self._read_back(job)
         except TooLate:
             outcome = CommandOutcome.UNCONFIRMED if job.is_sent else CommandOutcome.EXPIRED
         except NoAnswer as error:
@@ -140,6 +154,7 @@ class Writes:
             outcome = None
         finally:
             job.is_running = False
+        job.is_written = False  # another attempt begins with the value
         if outcome is None and job.attempts >= MAX_ATTEMPTS:
             is_known = job.readback is not None or not job.is_sent
             outcome = CommandOutcome.FAILED if is_known else CommandOutcome.UNCONFIRMED
@@ -148,14 +163,23 @@ class Writes:
             job.finish(outcome, self._clock.now().utc)
         return not job.unit.is_suspect
 
-    async def _carry_out(self, job: Job) -> CommandOutcome | None:
-        """The outcome, or None where another attempt may help."""
+    def _is_sending_others(self, job: Job, now_s: float, suspect_at_s: float) -> bool:
+        """Is there one that ought to be sent before ``job`` is read back?"""
+        following = self.pick(now_s, suspect_at_s)
+        return following is not None and following is not job and not following.is_written
+
+    async def _write(self, job: Job) -> CommandOutcome | None:
+        """None where it was written, or another attempt may help."""
         try:
             await self._ask(job.unit, job.write, job.command.expires_at)
         except Refused as error:
             job.detail = error.reason
             return None if error.code == BUSY else CommandOutcome.FAILED
-        job.is_sent = True
+        job.is_sent = job.is_written = True
+        return None
+
+    async def _read_back(self, job: Job) -> CommandOutcome | None:
+        """The outcome, or None where another attempt may help."""
         try:
             body = await self._ask(job.unit, job.read, None)
         except Refused as error:
@@ -168,3 +192,8 @@ class Writes:
     @staticmethod
     def _ready_at_s(job: Job, suspect_at_s: float) -> float:
         return max(job.not_before_s, suspect_at_s) if job.unit.is_suspect else job.not_before_s
+
+
+def _urgency(job: Job) -> tuple[bool, bool, bool]:
+    """The least first: units that answer, what is for safety, what was not sent yet."""
+    return job.unit.is_suspect, not job.command.is_safety, job.is_written

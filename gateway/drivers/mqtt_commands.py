@@ -28,7 +28,9 @@ from gateway.model import (
 )
 from gateway.mqtt_link import LinkError, MqttLink
 
-_SEND_AGAIN = 3  # times within a command's deadline
+_RETRIES = 3  # within a command's deadline, after the first sending
+_FIRST_PAUSE_S = 0.5  # doubled each time: a message lost on the air must not cost a linkage its 3 s
+_SILENT = "the device has not reported the value"
 _LAST_SEND_S = 0.02  # before the deadline: nothing is sent that would arrive after it
 
 _Wanted = tuple[Value, asyncio.Future[Value]]
@@ -81,23 +83,28 @@ class Commands:
         sent: asyncio.Future[None],
         wanted: _Wanted,
     ) -> CommandResult:
-        """Wait for the device's report; send the absolute value again, a few times within the deadline."""
+        """Wait for the device's report; send the absolute value again, a few times within the deadline.
+
+        What could not leave because the broker is away is no retry: it is tried until the deadline.
+        """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + total_s
-        pause_s = total_s / _SEND_AGAIN
-        outcome, detail = CommandOutcome.UNCONFIRMED, "the device has not reported the value"
+        pause_s = min(_FIRST_PAUSE_S, total_s / 2 ** (_RETRIES + 1))
+        retries = _RETRIES
+        outcome, detail = CommandOutcome.UNCONFIRMED, _SILENT
         try:
             while True:
+                end_s = min(loop.time() + pause_s, deadline_s) if retries > 0 else deadline_s
                 try:
-                    async with asyncio.timeout_at(min(loop.time() + pause_s, deadline_s)):
+                    async with asyncio.timeout_at(end_s):
                         await sent
-                        outcome, detail = CommandOutcome.UNCONFIRMED, "the device has not reported the value"
+                        outcome, detail = CommandOutcome.UNCONFIRMED, _SILENT
                         return self._result(command, CommandOutcome.DONE, readback=await asyncio.shield(wanted[1]))
                 except TimeoutError:
-                    pass
+                    retries, pause_s = retries - 1, 2 * pause_s
                 except LinkError as error:
                     outcome, detail = CommandOutcome.FAILED, str(error)
-                    await asyncio.sleep(max(0.0, min(pause_s, 1.0, deadline_s - loop.time())))
+                    await asyncio.sleep(max(0.0, min(_FIRST_PAUSE_S, deadline_s - loop.time())))
                 if loop.time() >= deadline_s - _LAST_SEND_S:
                     return self._result(command, outcome, detail=detail)
                 sent = self._link.publish(*message, qos=0, is_urgent=command.is_safety)

@@ -21,6 +21,7 @@ _REOPENED: dict[str, Any] = {
     "closed_at": None,
     "outcome": "",
     "cause": "",
+    "is_confirmed": False,
 }
 
 
@@ -122,6 +123,10 @@ def _closed(_alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
     return {"closed_at": event.at, "outcome": event.data["outcome"], "cause": event.data["cause"]}
 
 
+def _confirmed(_alarm: Alarm, _event: AlarmEvent) -> dict[str, Any]:
+    return {"is_confirmed": True}
+
+
 def _nothing(_alarm: Alarm, _event: AlarmEvent) -> dict[str, Any]:
     return {}
 
@@ -138,4 +143,5 @@ _STAMPS: dict[str, Callable[[Alarm, AlarmEvent], dict[str, Any]]] = {
     "noted": _noted,
     "closed": _closed,
     "reset": _nothing,
+    "confirmed": _confirmed,
 }

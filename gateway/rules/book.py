@@ -25,6 +25,7 @@ from gateway.model import (
 )
 from gateway.rules.alarm import fold
 from gateway.rules.conditions import is_event
+from gateway.rules.confirm import Fires
 from gateway.rules.linkage import commands
 from gateway.rules.ports import Act, no_act
 from gateway.rules.releases import Releases
@@ -33,7 +34,7 @@ from gateway.rules.tells import Tells
 from gateway.rules.verbs import Accepted, Refusal, decide
 from gateway.rules.watch import Watch
 
-_COMMAND_ID = re.compile(r"(?P<alarm>[^#]+)#[0-9]+/(?P<target>.+)")
+_VERSION = re.compile(r"#[0-9]+/")  # in the id of a command: "<alarm id>#<version>/<point id>"
 
 
 class Book:
@@ -45,7 +46,8 @@ class Book:
         self.orphans: list[Alarm] = []  # restored without a watch: withdrawn at the first step
         self._counters = counters
         self._tells = tells
-        self._releases = Releases()
+        self.releases = Releases()
+        self.fires = Fires(self)
         self.act: Act = no_act  # carries out safety commands of the running step at once
 
     def watch_of(self, alarm: Alarm) -> Watch | None:
@@ -54,6 +56,7 @@ class Book:
 
     def restore(self, alarm: Alarm) -> None:
         """An open alarm from the journal; what it says of the point is not confirmed yet."""
+        self.fires.restore(alarm)
         watch = self.watch_of(alarm)
         if watch is None:
             self.alarms[alarm.id] = alarm
@@ -90,6 +93,8 @@ class Book:
         }
         if reading is not None and reading.at != reading.received_at:
             data["device_at"] = reading.at.isoformat()
+        if reading is not None and reading.detail:
+            data["detail"] = reading.detail
         if watch.alarm is not None:
             data["reopens"] = watch.alarm.handling is Handling.CLOSED
             self.write(watch, "reraised", data, step)
@@ -106,7 +111,7 @@ class Book:
         }
         alarm = self.write(watch, "raised", data, step)
         if watch.value is None:  # a delay that went on across a restart: the point has not reported since
-            self._keep(replace(alarm, is_unconfirmed=True), watch, step)
+            self._keep(replace(watch.alarm or alarm, is_unconfirmed=True), watch, step)
 
     def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor = SYSTEM) -> Alarm:
         """One event of the alarm of ``watch``, and what follows from it: commands, notices."""
@@ -115,8 +120,9 @@ class Book:
         event = AlarmEvent(alarm_id, version, kind, step.now.utc, actor, data)
         alarm = self._enter(before, event, watch, step)
         if before is not None and watch.rule.actions:
-            self._releases.note(event, before, alarm, watch)
+            self.releases.note(event, before, alarm, watch)
         self._tells.after(event, alarm, watch.rule, step)
+        self.fires.heard(alarm, step)
         return alarm
 
     def _write_orphan(self, before: Alarm, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor) -> Alarm:
@@ -124,29 +130,28 @@ class Book:
         event = AlarmEvent(before.id, before.version + 1, kind, step.now.utc, actor, data)
         alarm = self._enter(before, event, None, step)
         self._tells.forget(alarm, step)
+        self.fires.heard(alarm, step)
         return alarm
 
     def release(self, step: Step) -> None:
         """At the end of a step: set false again what no open alarm wants any more."""
-        if self._releases.has_any:
-            step.commands += self._releases.commands(self._holders(), step.now)
+        if self.releases.has_any:
+            step.commands += self.releases.commands(self._holders(), step.now)
 
     def safety_target(self, command_id: str) -> str:
         """The point ("<event id>/<point>") of a command that a safety action of a rule gave; "" for any other.
 
         Switching such an output off again counts too: a siren that does not stop is as broken as one that is silent.
         """
-        found = _COMMAND_ID.fullmatch(command_id)
-        if found is None:
-            return ""
-        rule_id, _, point_id = found["alarm"].partition(":")
-        watch = self.watches.get((rule_id, point_id.rpartition(":")[0]))
-        if watch is None:
-            return ""
-        is_safety = any(
-            each.id == found["target"] for action, targets in watch.outputs if action.is_safety for each in targets
-        )
-        return found["target"] if is_safety else ""
+        for found in _VERSION.finditer(command_id):  # ids of places and points may contain a # of their own
+            rule_id, _, rest = command_id[: found.start()].partition(":")
+            watch = self.watches.get((rule_id, rest.rpartition(":")[0]))
+            target = command_id[found.end() :]
+            if watch is not None and any(
+                each.id == target for action, targets in watch.outputs if action.is_safety for each in targets
+            ):
+                return target
+        return ""
 
     def _holders(self) -> Iterable[tuple[Alarm, Watch]]:
         for alarm in self.alarms.values():
@@ -172,6 +177,7 @@ class Book:
             return
         assert alarm is not None
         alarm = self._obey(alarm, verdict, request.actor, step)
+        alarm = self.alarms.get(alarm.id, alarm)  # a person's word may have confirmed a fire, which is an event too
         step.replies.append(Reply(request.id, True, version=alarm.version))
 
     def _obey(self, alarm: Alarm, accepted: Accepted, actor: Actor, step: Step) -> Alarm:
@@ -187,6 +193,8 @@ class Book:
     def _enter(self, before: Alarm | None, event: AlarmEvent, watch: Watch | None, step: Step) -> Alarm:
         alarm = fold(before, event)
         step.events.append(event)
+        if not alarm.is_open:
+            self.releases.note_end(event)
         self._counters.count("alarm_events", kind=event.kind, alarm_class=str(alarm.alarm_class))
         self._keep(alarm, watch, step)
         return alarm

@@ -33,6 +33,7 @@ from gateway.model import (
 from gateway.rules.book import Book
 from gateway.rules.calendars import Calendars, Gate
 from gateway.rules.conditions import check_fits, check_times, compile_test, is_event
+from gateway.rules.confirm import CONFIRMED
 from gateway.rules.delays import Delays
 from gateway.rules.judge import Ground, Judge
 from gateway.rules.kinds import OWNERS, judge_of
@@ -133,6 +134,14 @@ class Engine:
         assert self._is_started, "restore comes first: keys are kept for open alarms only"
         self._tells.restore_said(keys, self._book.alarms)
 
+    def restore_outputs(self, on: Iterable[tuple[str, str]]) -> None:
+        """(alarm id, point id) of what open alarms have switched on, by the commands on record. After `restore`."""
+        alarms = self._book.alarms
+        held = [(alarms[alarm_id], point_id) for alarm_id, point_id in on if alarm_id in alarms]
+        self._book.releases.restore(
+            ((alarm, self._book.watch_of(alarm), point_id) for alarm, point_id in held), self._devices
+        )
+
     def next_wake(self) -> float | None:
         """The instant on the monotonic clock at which `step` must be called even without inputs; None: never."""
         if not self._is_resumed:
@@ -172,6 +181,8 @@ class Engine:
                 self._status(each, step)
             elif isinstance(each, CommandResult):
                 self._hear_result(each, step)
+        if step.marks:
+            self._book.fires.settle(step)
         self._book.release(step)
         self._counters.counts["readings_accepted", ()] += len(step.readings)
         return step
@@ -193,6 +204,7 @@ class Engine:
             kept[key.split("|")[1]][key] = started_at
         self._kept_tells.clear()
         self._book.withdraw_orphans(step)
+        self._book.fires.settle(step)
         for alarm in self._book.alarms.values():
             watch = self._book.watch_of(alarm)
             if watch is not None and alarm.handling is Handling.NEW:
@@ -203,6 +215,11 @@ class Engine:
             judge.resume(step)
 
     def _add(self, rule: Rule) -> None:
+        linkage = self._ground.linkage
+        if rule.condition.kind == CONFIRMED:
+            for compartment in self._book.fires.add(rule, self._ground.site, linkage):
+                self._book.watches[rule.id, compartment.source_id] = compartment
+            return
         make = judge_of(rule.condition)
         if make is None:
             self._add_plain(rule)
@@ -210,7 +227,7 @@ class Engine:
             check_times(rule)
             self._judges[rule.id] = make(rule, self._ground)
         points = (*rule.points, *(each for part in rule.condition.parts for each in part.points))
-        self._ground.linkage.check(rule, {self._points[each].point.device_id for each in points})
+        linkage.check(rule, {self._points[each].point.device_id for each in points})
 
     def _add_plain(self, rule: Rule) -> None:
         test = compile_test(rule)
@@ -322,7 +339,8 @@ class Engine:
         state = self._points.get(f"{target.rpartition('/')[0]}/{RESPONDING}")
         if state is not None:
             does_respond = result.outcome is CommandOutcome.DONE
-            self._believe(state, Reading(state.point.id, does_respond, result.at, result.at), step)
+            said = f"{result.command_id}: {result.outcome} {result.detail}".rstrip()  # which output, which alarm, why
+            self._believe(state, Reading(state.point.id, does_respond, result.at, result.at, detail=said), step)
 
     def _reject(self, doubt: Doubt) -> None:
         self._counters.counts["readings_rejected", (("reason", str(doubt)),)] += 1

@@ -6,7 +6,7 @@ When commands are issued is the engine's; carrying them out and reading back is 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from gateway.model import SYSTEM, Action, Command, Device, Now, Place, Point, Rule, Scope, Value
@@ -82,6 +82,21 @@ class Linkage:
         """What the actions of ``rule`` set when ``source`` raises; no points where a scope has none."""
         return tuple((action, self._targets(action, source)) for action in rule.actions)
 
+    def group_outputs(self, rule: Rule, devices: Sequence[Device]) -> Outputs:
+        """What the actions of ``rule`` set when a group raises: what any of its ``devices`` would reach, each once."""
+        return tuple((action, self._group_targets(action, devices)) for action in rule.actions)
+
+    def _group_targets(self, action: Action, devices: Sequence[Device]) -> list[Point]:
+        wanted = base_name(action.point)
+        if action.kind:
+            index = self._in_scope(action.kind, wanted, action.scope)
+            keys = dict.fromkeys(_key(each, action.scope) or () for each in devices)  # in the order of the devices
+            found = [point for key in keys for point in index.get(key, ())]
+        else:
+            found = [point for each in devices for point in each.points if point.is_writable]
+            found = [each for each in found if base_name(each.name) == wanted]
+        return [each for each in found if action.point in {each.name, wanted}]
+
     def _targets(self, action: Action, source: Point) -> list[Point]:
         device = self._devices[source.device_id]
         wanted = base_name(action.point)
@@ -103,6 +118,20 @@ class Linkage:
                     index[key].append(each)
             self._by_scope[kind, point, scope] = index
         return index
+
+
+def group_key(place: Place, scope: Scope) -> str | None:
+    """The key of the group that ``place`` lies in, as in "@unit:3-2"; None where it lies in no such scope."""
+    parts: dict[Scope, tuple[str, ...]] = {
+        Scope.ROOM: (place.building, place.unit, place.floor, place.room),
+        Scope.FLOOR: (place.building, place.unit, place.floor),
+        Scope.UNIT: (place.building, place.unit),
+        Scope.BUILDING: (place.building,),
+        Scope.ZONE: (place.zone,),
+    }
+    if scope is Scope.SITE:
+        return ""
+    return "-".join(parts[scope]) if scope in parts and parts[scope][-1] else None
 
 
 def commands(outputs: Outputs, alarm_id: str, version: int, now: Now) -> list[Command]:

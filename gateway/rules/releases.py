@@ -1,24 +1,32 @@
 """Room: rules. The end of what alarms have switched on: sirens until reset, buzzers until silenced.
 
-Nothing is remembered from one step to the next: which alarm holds which point on follows from the open alarms and
-their rules alone, so that a restart changes nothing. Switching on is `gateway.rules.linkage`'s.
+Which alarm holds which point on follows from the open alarms and their rules alone, so that a restart changes nothing.
+Where the configuration has changed meanwhile, and no rule speaks for a siren that sounds, the commands on record do:
+it stops when the alarm that switched it on has ended. Switching on is `gateway.rules.linkage`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from gateway.model import SYSTEM, Action, Alarm, AlarmEvent, Command, Handling, Now
+from gateway.model import SYSTEM, Action, Alarm, AlarmEvent, Command, Device, Handling, Now
 from gateway.rules.table import SOUNDLESS
 from gateway.rules.watch import Watch
+
+# Without its rule nobody knows what an output is for: only what makes noise and nothing else may be stopped. To restore
+# power, close a damper or lock a door needs a rule that says so, or a person.
+_MERE_NOISE = frozenset({"siren", "buzzer", "broadcast"})
+_STOP_WITHIN_S = 10.0
 
 
 class Releases:
     """The points that events of one step have let go; decided at its end, when it is known who else holds them."""
 
     def __init__(self) -> None:
-        self._let_go: dict[str, tuple[AlarmEvent, Action]] = {}  # by point id; the last event of the step counts
+        self._let_go: dict[str, tuple[AlarmEvent, float]] = {}  # by point id; the last event of the step counts
+        self._on_record: dict[str, tuple[str, ...]] = {}  # alarm id -> points that only the record says it holds
 
     @property
     def has_any(self) -> bool:
@@ -31,11 +39,35 @@ class Releases:
             if action.until and holds(before, action) and not holds(after, action):
                 for target in targets:
                     self._let_go.pop(target.id, None)
-                    self._let_go[target.id] = event, action
+                    self._let_go[target.id] = event, action.expires_s
+
+    def restore(self, on: Iterable[tuple[Alarm, Watch | None, str]], devices: Mapping[str, Device]) -> None:
+        """Points that open alarms have switched on, by the commands on record, each with its alarm and its rule."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for alarm, watch, point_id in on:
+            device = devices.get(point_id.rpartition("/")[0])
+            if device is None or device.kind not in _MERE_NOISE:
+                continue
+            is_there = any(each.id == point_id and each.is_writable for each in device.points)
+            is_ruled = watch is not None and any(
+                each.id == point_id for _, targets in watch.outputs for each in targets
+            )
+            if is_there and not is_ruled:
+                found[alarm.id].append(point_id)
+        self._on_record = {alarm_id: tuple(points) for alarm_id, points in found.items()}
+
+    def note_end(self, event: AlarmEvent) -> None:
+        """``event`` has ended its alarm: it holds nothing any more, whatever is on record."""
+        for point_id in self._on_record.pop(event.alarm_id, ()):
+            self._let_go.pop(point_id, None)
+            self._let_go[point_id] = event, _STOP_WITHIN_S
 
     def commands(self, open_alarms: Iterable[tuple[Alarm, Watch]], now: Now) -> list[Command]:
         """Set false what was let go and none of the open alarms holds on. Forgets the step."""
         left, self._let_go = self._let_go, {}
+        for points in self._on_record.values():
+            for point_id in points:
+                left.pop(point_id, None)
         for alarm, watch in open_alarms:
             if not left:
                 break
@@ -50,9 +82,9 @@ class Releases:
                 value=False,
                 by=SYSTEM,
                 because=event.alarm_id,
-                expires_at=now.utc + timedelta(seconds=action.expires_s),
+                expires_at=now.utc + timedelta(seconds=expires_s),
             )
-            for point_id, (event, action) in left.items()
+            for point_id, (event, expires_s) in left.items()
         ]
 
 

@@ -141,6 +141,7 @@ EFFECTS: dict[str, Effect] = {
     "noted": Effect(),
     "closed": Effect(handling=tuple((each, CLOSED) for each in _IN_HAND), sound=Latch.CLEAR),
     "reset": Effect(latch=Latch.CLEAR),
+    "confirmed": Effect(),  # a fire, by a second device or a person (`gateway.rules.confirm`)
 }
 
 

@@ -63,6 +63,7 @@ class Restored:
     commands: tuple[Command, ...]  # without a result
     notices: tuple[Notice, ...]  # without a result
     digests: tuple[bytes, ...]  # of messages whose acknowledgement may not have reached the broker
+    held: tuple[tuple[str, str], ...] = ()  # (alarm, point): what open alarms have switched on and not off again
 
 
 class Journal:
@@ -154,6 +155,7 @@ class Journal:
                 )
             ),
             digests=self._recent_digests(),
+            held=self._held(),
         )
 
     @property
@@ -238,6 +240,16 @@ class Journal:
     def _recent_digests(self) -> tuple[bytes, ...]:
         joined = b"".join(bytes(row[0]) for row in self._db.execute("SELECT digests FROM receipts ORDER BY seq"))
         return tuple(joined[at : at + _DIGEST_BYTES] for at in range(0, len(joined), _DIGEST_BYTES))
+
+    def _held(self) -> tuple[tuple[str, str], ...]:
+        # Columns beside max() are those of its row (sqlite.org/lang_select.html). Found by the key: the ids of an
+        # alarm's commands begin with its own and #, and the next sign is $.
+        last = self._db.execute(
+            "SELECT because, commands.point_id, value, max(issued_ms) FROM alarms JOIN commands ON because = alarms.id"
+            " AND commands.id BETWEEN alarms.id || '#' AND alarms.id || '$'"
+            " WHERE is_open = 1 GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        return tuple((str(because), str(point)) for because, point, value, _ in last if value == "true")
 
     def _open_commands(self) -> tuple[Command, ...]:
         return tuple(

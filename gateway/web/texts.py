@@ -114,6 +114,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "reset": ("复位", "reset"),
     "silenced": ("消音", "silenced"),
     "withdrawn": ("撤销", "withdrawn"),
+    "confirmed": ("火警确认", "fire confirmed"),
 }
 
 ROLE_NAMES: dict[str, tuple[str, str]] = {

@@ -150,6 +150,7 @@ const KINDS = {
   reset: ["复位", "reset"],
   silenced: ["消音", "silenced"],
   withdrawn: ["撤销", "withdrawn"],
+  confirmed: ["火警确认", "fire confirmed"],
 };
 
 const OUTCOMES = {

@@ -1,0 +1,217 @@
+"""Room: rules. Fire: from one device in alarm (people are told at once) to a confirmed fire and its linkage.
+
+IDLE -> PRE_ALARM -> CONFIRMED is kept nowhere: it follows from the open alarms of class fire in a compartment (a group:
+a zone, a unit, a building), so that a restart changes nothing. GB 50116-2013 4.1.6: linkage asks for two independent
+devices. What counts, and why:
+
+- Different device ids are independent; a manual call point is a device like a detector. However often one device
+  reports, it is one.
+- A device counts while its alarm is open, also after it has recovered: smoke that one detector lost while the next
+  one found it is one fire. Not any more when it has recovered and a person has found its alarm false.
+- A device in walk test, disabled or out of service never counts. What a walk test has left behind does not either;
+  a device that is still in alarm when its test is over does.
+- A person's ``verify(real)`` of one fire alarm in the compartment is enough. It is a person's word, not a device's:
+  marks of devices do not take it away.
+- A new activation in a compartment whose confirmed alarm people have closed already is a new fire: it is told and
+  acted upon again.
+
+Which commands follow is `gateway.rules.linkage`'s, writing events is `gateway.rules.book`'s.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from gateway.model import (
+    SYSTEM,
+    Actor,
+    Alarm,
+    AlarmClass,
+    AlarmCondition,
+    Device,
+    Handling,
+    Mark,
+    Reading,
+    Rule,
+    Site,
+    Step,
+)
+from gateway.rules.linkage import Linkage, group_key
+from gateway.rules.watch import Watch
+
+CONFIRMED = "confirmed"  # the kind of condition, and of the event that its members get
+DEVICES_NEEDED = 2
+
+Counts = Callable[[str], bool]
+"""Does this device (by its id) count towards a confirmation?"""
+
+
+class Ledger(Protocol):
+    """Where alarms are written: the book."""
+
+    def activate(self, watch: Watch, step: Step, reading: Reading | None) -> None:
+        """Raise the alarm, or raise it again, with all that follows."""
+        ...
+
+    def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor = SYSTEM) -> Alarm:
+        """One event of the alarm of ``watch``."""
+        ...
+
+    def watch_of(self, alarm: Alarm) -> Watch | None:
+        """What raised it."""
+        ...
+
+
+class Compartment(Watch):
+    """One group under one rule of kind ``confirmed``: the fire alarms in it, and its own alarm."""
+
+    __slots__ = ("key", "members", "title")
+
+    def __init__(self, rule: Rule, key: str, title: str) -> None:  # a group has no point of its own
+        self.rule = rule
+        self.key = key
+        self.title = title
+        self.outputs = ()
+        self.met = False
+        self.met_at = None
+        self.alarm = None
+        self.occurrence = 0
+        self.is_vital = True
+        self.members: dict[str, Alarm] = {}  # the open fire alarms by id
+
+    @property
+    def source_id(self) -> str:
+        """See `Watch`."""
+        return f"@{self.rule.condition.same}:{self.key}"
+
+    @property
+    def device_id(self) -> str:
+        """See `Watch`; a group is no device."""
+        return ""
+
+    @property
+    def place(self) -> str:
+        """See `Watch`."""
+        return self.title
+
+    @property
+    def value(self) -> int:
+        """How many devices in it are in alarm."""
+        return len({each.device_id for each in self.members.values() if each.device_id})
+
+    def note(self, alarm: Alarm) -> None:
+        """``alarm`` as it is now."""
+        if alarm.is_open:
+            self.members[alarm.id] = alarm
+        else:
+            self.members.pop(alarm.id, None)
+
+    def why(self, counts: Counts) -> str:
+        """What confirms a fire in it: "person", "devices", or "" for nothing."""
+        if any(each.is_real for each in self.members.values()):
+            return "person"
+        devices = {each.device_id for each in self.members.values() if each.device_id and _is_evidence(each, counts)}
+        return "devices" if len(devices) >= DEVICES_NEEDED else ""
+
+
+class Fires:
+    """The compartments of a site, and which fire alarms lie in them."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.counts: Counts = _all_count  # whoever knows of marks sets it
+        self._ledger = ledger
+        self._all: list[Compartment] = []
+        self._by_source: defaultdict[str, list[Compartment]] = defaultdict(
+            list
+        )  # by device id, by source id of a group
+
+    def add(self, rule: Rule, site: Site, linkage: Linkage) -> Sequence[Compartment]:
+        """The compartments of ``rule``, their outputs found in advance. Raises ValueError where it could not work."""
+        scope = rule.condition.same
+        if scope is None or rule.alarm_class is not AlarmClass.FIRE:
+            raise ValueError(f"rule {rule.id}: confirmed is for class fire and needs same: zone, unit or building")
+        if rule.for_s or rule.clear_for_s or rule.only or rule.unless:
+            raise ValueError(f"rule {rule.id}: a confirmed fire does not wait; remove for, clear_for, only and unless")
+        members: defaultdict[str, list[Device]] = defaultdict(list)
+        for device in site.devices.values():
+            key = group_key(device.place, scope)
+            if key is not None:
+                members[key].append(device)
+        found = []
+        for key, inside in members.items():
+            compartment = Compartment(rule, key, key or site.title)
+            compartment.outputs = linkage.group_outputs(rule, inside)
+            self._by_source[compartment.source_id].append(compartment)
+            for device in inside:
+                self._by_source[device.id].append(compartment)
+            found.append(compartment)
+        linkage.check(rule, [each.id for inside in members.values() for each in inside])
+        self._all += found
+        return found
+
+    def restore(self, alarm: Alarm) -> None:
+        """An open alarm from the journal. What follows from it is decided by `settle`, in the first step."""
+        for compartment in self._of(alarm):
+            compartment.note(alarm)
+
+    def heard(self, alarm: Alarm, step: Step) -> None:
+        """An event of ``alarm`` was written: decide for the compartments that it lies in."""
+        for compartment in self._of(alarm):
+            compartment.note(alarm)
+            if alarm.last_event == CONFIRMED:  # it follows from a decision, and is no ground for another
+                continue
+            self._decide(compartment, step)
+            own = compartment.alarm
+            is_news = alarm.last_event in {"raised", "reraised"} and _is_evidence(alarm, self.counts)
+            if is_news and compartment.is_active and own is not None and own.handling is Handling.CLOSED:
+                self._ledger.activate(compartment, step, None)
+
+    def settle(self, step: Step) -> None:
+        """Decide for all: after a restart, and when it has changed which devices count."""
+        for compartment in self._all:
+            if compartment.members or compartment.met:
+                self._decide(compartment, step)
+
+    def _decide(self, compartment: Compartment, step: Step) -> None:
+        why = compartment.why(self.counts)
+        if why and not compartment.is_active:
+            compartment.met = True
+            self._ledger.activate(compartment, step, None)
+        elif not why and compartment.is_active:
+            compartment.met = False
+            self._ledger.write(compartment, "returned", {"value": compartment.value}, step)
+        if why:
+            self._mark(compartment, why, step)
+
+    def _mark(self, compartment: Compartment, why: str, step: Step) -> None:
+        """Say of every alarm in it that counts that it is confirmed, and by what."""
+        if compartment.alarm is None:
+            return
+        data = {"by": compartment.alarm.id, "because": why}
+        for alarm_id in list(compartment.members):
+            alarm = compartment.members[alarm_id]  # as it is now: another one's mark may have changed it
+            watch = self._ledger.watch_of(alarm)
+            if watch is not None and not alarm.is_confirmed and (alarm.is_real or _is_evidence(alarm, self.counts)):
+                self._ledger.write(watch, CONFIRMED, data, step)
+
+    def _of(self, alarm: Alarm) -> Sequence[Compartment]:
+        """Where ``alarm`` counts; a confirmed fire is no evidence of itself."""
+        if not self._all or alarm.alarm_class is not AlarmClass.FIRE:
+            return ()
+        if not alarm.device_id and isinstance(self._ledger.watch_of(alarm), Compartment):
+            return ()
+        return self._by_source.get(alarm.device_id or alarm.point_id, ())
+
+
+def _is_evidence(alarm: Alarm, counts: Counts) -> bool:
+    if alarm.is_out_of_service or not counts(alarm.device_id):
+        return False
+    if alarm.condition is AlarmCondition.ACTIVE:
+        return True
+    return alarm.is_real is not False and Mark.WALK_TEST not in alarm.marks
+
+
+def _all_count(_device_id: str) -> bool:
+    return True
