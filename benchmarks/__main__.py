@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import crash, ingest, latency, modbus_poll, scale
+from benchmarks import crash, ingest, latency, linkage, modbus_poll, scale
 from benchmarks.harness import BenchError
 from benchmarks.report import Report, machine, markdown, show
 
@@ -26,6 +26,7 @@ def full() -> Runs:
         "ingest": partial(ingest.run, 12, 3),
         "racks": partial(ingest.run, 10, 3, many=True),
         "modbus": partial(modbus_poll.run, 60, 3),
+        "linkage": partial(linkage.run, 5),
         "scale": partial(scale.run, 3, 60),
         "crash": partial(crash.run, 200, 60),
     }
@@ -38,6 +39,7 @@ def quick() -> Runs:
         "ingest": partial(ingest.run, 5, 1),
         "racks": partial(ingest.run, 5, 1, many=True),
         "modbus": partial(modbus_poll.run, 10, 1),
+        "linkage": partial(linkage.run, 1),
         "scale": partial(scale.run, 1, 10),
         "crash": partial(crash.run, 5, 15),
     }

@@ -205,6 +205,7 @@ def fire_site(
 ) -> Site:
     """Two detectors of zone east; confirmed they release every door, and what does not obey is a fault."""
     detectors = [device(each, "smoke", {"alarm": "bool", "temp": "float"}, zone="east") for each in SMOKES]
+    detectors = [replace(each, bus_id="") for each in detectors]  # the tests report for them
     outputs = [*doors, *extra]
     rules = [
         rule([f"{each}/alarm" for each in SMOKES], Condition("equals", True), AlarmClass.FIRE, id="fire", latches=True),
