@@ -1,5 +1,7 @@
 """Configurations in golden directories: `_base` is a good one, each other directory lays its files over it.
 
+A case with an `over.txt` lays them over the directory named there first: `_homes` has more kinds and calendars.
+
 `python -m tests.support_config` writes every expected.txt anew: read the difference before you keep it.
 """
 
@@ -29,11 +31,13 @@ def laid_out(case: str, into: Path) -> Path:
     """The base with the case's files over it, as ``into/config``."""
     target = into / "config"
     shutil.copytree(CASES / "_base", target)
-    for path in (CASES / case).rglob("*"):
-        relative = path.relative_to(CASES / case)
-        if path.is_file() and relative.name not in {"expected.txt", "remove.txt"}:
-            (target / relative).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target / relative)
+    over = CASES / case / "over.txt"
+    for layer in [*(over.read_text().split() if over.exists() else ()), case]:
+        for path in (CASES / layer).rglob("*"):
+            relative = path.relative_to(CASES / layer)
+            if path.is_file() and relative.name not in {"expected.txt", "remove.txt", "over.txt"}:
+                (target / relative).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target / relative)
     removed = CASES / case / "remove.txt"
     for name in removed.read_text().split() if removed.exists() else ():
         (target / name).unlink()
@@ -48,7 +52,7 @@ def rendered(case: str, into: Path) -> str:
 
 def names() -> list[str]:
     """Every case."""
-    return sorted(path.name for path in CASES.iterdir() if path.is_dir() and path.name != "_base")
+    return sorted(path.name for path in CASES.iterdir() if path.is_dir() and not path.name.startswith("_"))
 
 
 def main() -> None:

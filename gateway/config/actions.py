@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from gateway.config.desk import Desk, Mould, Profile
+from gateway.config.duties import people
 from gateway.config.findings import DEFINED, Findings, Say, perhaps
 from gateway.config.people import CHANNELS
-from gateway.config.shapes import Do, RuleItem
+from gateway.config.rule_shapes import Do, RuleItem
+from gateway.config.scopes import AREAS, is_narrower
 from gateway.config.shaping import Part
 from gateway.config.values import BadValueError, value_of
 from gateway.model import Action, Recipient, Scope, Tell
@@ -16,19 +19,28 @@ from gateway.model import Action, Recipient, Scope, Tell
 _OURS = ("console", "buzzer")  # channels of the gateway itself: they need no address
 
 
-def read_actions(desk: Desk, item: RuleItem, sources: Sequence[Profile], part: Part) -> tuple[Action, ...]:
+class Source(NamedTuple):
+    """Where a rule's alarms come from: devices of these profiles, or areas of one kind."""
+
+    profiles: Sequence[Profile] = ()
+    area: Scope | None = None
+
+
+def read_actions(desk: Desk, item: RuleItem, source: Source, part: Part) -> tuple[Action, ...]:
     """The rule's actions; wrong ones are left out and told."""
     found = []
     for index, do in enumerate(item.do or ()):
-        action = _action(desk, do, sources, part._replace(path=("do", index)))
+        action = _action(desk, do, source, part._replace(path=("do", index)))
         if action is not None:
             found.append(action)
     return tuple(found)
 
 
-def _action(desk: Desk, do: Do, sources: Sequence[Profile], part: Part) -> Action | None:
+def _action(desk: Desk, do: Do, source: Source, part: Part) -> Action | None:
     kind = do.kind or ""
-    meant = [p for p in desk.profiles.values() if p.kind == kind] if kind else list(sources)
+    if source.area is not None and not _fits_area(desk, do, source.area, part):
+        return None
+    meant = [p for p in desk.profiles.values() if p.kind == kind] if kind else list(source.profiles)
     if not meant:
         if kind and not desk.unread_profiles and not desk.is_partial:
             _say_no_kind(desk, kind, part)
@@ -65,6 +77,28 @@ def _action(desk: Desk, do: Do, sources: Sequence[Profile], part: Part) -> Actio
     if action is not None and action.until:
         _check_until(desk, action, kinds, part)
     return action
+
+
+def _fits_area(desk: Desk, do: Do, area: Scope, part: Part) -> bool:
+    """The source is an area: there is no device "itself", and nothing narrower than the area is meant."""
+    name = AREAS[area]
+    if do.kind is None:
+        key = "point"
+        what = Say(
+            f"报警的是{name.zh},不是一台设备:动作要写 kind", f"the alarm is of a {name.en}, not of a device: write kind"
+        )
+        fix = Say("加上 kind", "add kind")
+    elif is_narrower(do.within, area):
+        key = "within"
+        what = Say(
+            f"报警的是{name.zh},范围不能比它小({AREAS[do.within].zh})",
+            f"the alarm is of a {name.en}: the action cannot be for less ({AREAS[do.within].en})",
+        )
+        fix = Say(f"写 within: {area},或更大的范围", f"write within: {area}, or a wider scope")
+    else:
+        return True
+    desk.findings.add("E608", part.entry.at(*part.path, key), what, subject=part.subject, fix=fix)
+    return False
 
 
 def _valued(desk: Desk, do: Do, moulds: Sequence[Mould], part: Part) -> Action | None:
@@ -156,10 +190,32 @@ def read_tells(
             )
             continue
         for place, channel in enumerate(tell.by):
-            if channel not in CHANNELS or (channel not in _OURS and channel not in recipient.addresses):
-                _say_channel(findings, channel, recipient, part._replace(path=("tell", index, "by", place)))
-        found.append(Tell(tell.to, tuple(tell.by), tell.after))
+            here = part._replace(path=("tell", index, "by", place))
+            _check_channel(findings, channel, recipient, list(people(recipients, tell.to)), here)
+        found.append(Tell(tell.to, tuple(tell.by), tell.after, tell.every))
     return tuple(found)
+
+
+def _check_channel(
+    findings: Findings, channel: str, recipient: Recipient, reached: Sequence[Recipient], part: Part
+) -> None:
+    if channel in _OURS:
+        return
+    lacking = [each for each in reached if channel not in each.addresses and not each.members]
+    if channel not in CHANNELS or not any(channel in each.addresses for each in reached):
+        _say_channel(findings, channel, recipient, part)
+    elif lacking and channel not in recipient.addresses:
+        names = ", ".join(each.id for each in lacking)
+        findings.add(
+            "W211",
+            part.entry.at(*part.path),
+            Say(
+                f"{recipient.id} 的成员 {names} 没有 {channel} 的地址,这样通知不到",
+                f"members {names} of {recipient.id} have no address for {channel}: it does not reach them",
+            ),
+            subject=part.subject,
+            fix=Say("在 notify.yaml 里补上", "add it in notify.yaml"),
+        )
 
 
 def _say_channel(findings: Findings, channel: str, recipient: Recipient, part: Part) -> None:

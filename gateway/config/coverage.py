@@ -2,78 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from gateway.config.desk import LIFE_SAFETY, Desk
+from gateway.config.desk import LIFE_SAFETY, Desk, Profile
 from gateway.config.findings import Say
 from gateway.config.rules import Rules
+from gateway.config.scopes import AREAS, area_of, check_within, say_unconfirmed
 from gateway.config.shaping import Part
-from gateway.model import Action, Device, Scope
+from gateway.model import Action, AlarmClass, Device, Rule, Scope
 
 
 def check_coverage(desk: Desk, rules: Rules) -> None:
-    """Say which alarms no rule watches, and which actions reach nothing."""
+    """Say which alarms no rule watches, which actions reach nothing, which fires nothing confirms."""
+    owners = {point.id: device for device in desk.devices.values() for point in device.points}
     _check_watched(desk, rules)
-    _check_reach(desk, rules)
+    _check_reach(desk, rules, owners)
+    _check_confirmed(desk, rules, owners)
 
 
 def _check_watched(desk: Desk, rules: Rules) -> None:
-    used = {device.profile for device in desk.devices.values()}
+    by_profile: dict[str, list[Device]] = {}
+    for device in desk.devices.values():
+        by_profile.setdefault(device.profile, []).append(device)
     for profile in desk.profiles.values():
-        bases = {m.base: m for m in profile.moulds if m.alarm_class in LIFE_SAFETY}
-        for base, mould in bases.items():
-            if profile.id not in used or (profile.id, base) in rules.watched:
-                continue
-            desk.findings.add(
-                "W602",
-                profile.entry.key("points", base),
-                Say(
-                    f'点 "{base}" 是 {mould.alarm_class} 类,却没有规则用到它:报警不会有人知道',
-                    f'point "{base}" is of class {mould.alarm_class}, but no rule watches it: its alarm reaches nobody',
-                ),
-                subject=Say(f"档案 {profile.id}", f"profile {profile.id}"),
-                fix=Say(
-                    f"在 rules/ 里写一条 when: {{kind: {profile.kind}, point: {base}, ...}}",
-                    f"write a rule with when: {{kind: {profile.kind}, point: {base}, ...}}",
-                ),
-            )
+        devices = by_profile.get(profile.id, ())
+        for base in dict.fromkeys(m.base for m in profile.moulds if m.alarm_class in LIFE_SAFETY):
+            suffixes = [mould.suffix for mould in profile.moulds if mould.base == base]
+            ids = [(each, {each.id + suffix for suffix in suffixes}) for each in devices]
+            lacking = [each for each, points in ids if not points <= rules.prompt]
+            if lacking:
+                is_late = all(points <= rules.watched for _, points in ids)
+                _say_unwatched(desk, profile, base, lacking if len(lacking) < len(devices) else (), is_late=is_late)
 
 
-def _check_reach(desk: Desk, rules: Rules) -> None:
-    owners = {point.id: device for device in desk.devices.values() for point in device.points}
+def _say_unwatched(desk: Desk, profile: Profile, base: str, some: Sequence[Device], *, is_late: bool) -> None:
+    mould = next(each for each in profile.moulds if each.base == base)
+    what = Say(
+        f'点 "{base}" 是 {mould.alarm_class} 类,却没有规则用到它:报警不会有人知道',
+        f'point "{base}" is of class {mould.alarm_class}, but no rule watches it: its alarm reaches nobody',
+    )
+    if is_late:
+        what = Say(
+            f'点 "{base}" 是 {mould.alarm_class} 类,却没有规则一有就报警(times、devices、first、only 会晚报或漏报)',
+            f'point "{base}" is of class {mould.alarm_class}, but no rule raises at its first sign: '
+            "rules with times, devices, first or only are late or silent",
+        )
+    elif some:
+        what = Say(
+            f'点 "{base}" 是 {mould.alarm_class} 类,{some[0].id} 等 {len(some)} 台却没有规则用到它:报警不会有人知道',
+            f'point "{base}" is of class {mould.alarm_class}, but no rule watches it at {some[0].id} '
+            f"({len(some)} devices): its alarm reaches nobody",
+        )
+    desk.findings.add(
+        "W602",
+        profile.entry.key("points", base),
+        what,
+        subject=Say(f"档案 {profile.id}", f"profile {profile.id}"),
+        fix=Say(
+            f"在 rules/ 里写一条 when: {{kind: {profile.kind}, point: {base}, ...}}",
+            f"write a rule with when: {{kind: {profile.kind}, point: {base}, ...}}",
+        ),
+    )
+
+
+def _check_reach(desk: Desk, rules: Rules, owners: Mapping[str, Device]) -> None:
     for rule in rules.rules:
         if not any(action.kind and action.is_safety for action in rule.actions):
             continue
-        sources = list({owner.id: owner for each in rule.points if (owner := owners.get(each)) is not None}.values())
+        sources = _sources(rules, rule, owners)
         for index, action in enumerate(rule.actions):
             if action.kind and action.is_safety:
                 lacking = _lacking(desk, action, sources)
                 if lacking:
-                    subject = Say(f"规则 {rule.id}", f"rule {rule.id}")
-                    part = Part(rules.entry_of(rule.id), ("do", index, "kind"), subject)
-                    _say_lacking(desk, part, action, lacking)
+                    _say_lacking(desk, _part(rules, rule, "do", index, "kind"), action, lacking)
+
+
+def _check_confirmed(desk: Desk, rules: Rules, owners: Mapping[str, Device]) -> None:
+    """A fire that no second device can confirm waits for a person: say where that is."""
+    confirming = [(each, each.condition.same) for each in rules.rules if each.condition.kind == "confirmed"]
+    outside: Sequence[Device] = _burning(rules, owners)
+    for rule, same in confirming:
+        assert same is not None, "confirmed names its areas"
+        check_within(desk.findings, _burning(rules, owners), same, _part(rules, rule, "when"))
+        outside = [each for each in outside if area_of(each, same) is None]
+    if confirming and outside and not desk.findings.errors:
+        rule, same = confirming[-1]
+        assert same is not None, "confirmed names its areas"
+        say_unconfirmed(desk.findings, outside, same, _part(rules, rule, "when"))
+
+
+def _part(rules: Rules, rule: Rule, *path: str | int) -> Part:
+    return Part(rules.entry_of(rule.id), path, Say(f"规则 {rule.id}", f"rule {rule.id}"))
+
+
+def _sources(rules: Rules, rule: Rule, owners: Mapping[str, Device]) -> list[Device]:
+    """The devices whose points can make the rule true."""
+    if rule.condition.kind == "confirmed":
+        return _burning(rules, owners)
+    points = [*rule.points, *(point for part in rule.condition.parts for point in part.points)]
+    return list({owner.id: owner for each in points if (owner := owners.get(each)) is not None}.values())
+
+
+def _burning(rules: Rules, owners: Mapping[str, Device]) -> list[Device]:
+    """The devices whose own alarms are of class fire."""
+    points = [point for rule in rules.rules if rule.alarm_class is AlarmClass.FIRE for point in rule.points]
+    return list({owner.id: owner for each in points if (owner := owners.get(each)) is not None}.values())
 
 
 def _lacking(desk: Desk, action: Action, sources: Sequence[Device]) -> list[str]:
     """The areas with a source and nothing for the action to set."""
     fit = {p.id for p in desk.profiles.values() if any(m.base == action.point and m.is_writable for m in p.moulds)}
-    reached = {_area(d, action.scope) for d in desk.by_kind.get(action.kind, ()) if d.profile in fit}
+    reached = {area_of(d, action.scope) for d in desk.by_kind.get(action.kind, ()) if d.profile in fit}
     return sorted(
         {
             _named(each, action.scope)
             for each in sources
-            if (area := _area(each, action.scope)) is None or area not in reached
+            if (area := area_of(each, action.scope)) is None or area not in reached
         }
     )
 
 
 def _named(device: Device, scope: Scope) -> str:
-    area = _area(device, scope)
+    area = area_of(device, scope)
     return device.place.text if area is None else "-".join(area)
 
 
 def _say_lacking(desk: Desk, part: Part, action: Action, lacking: Sequence[str]) -> None:
-    area, shown = _AREAS[action.scope], ", ".join(lacking[:5])
+    area, shown = AREAS[action.scope], ", ".join(lacking[:5])
     more = f" 等 {len(lacking)} 处" if len(lacking) > 5 else ""
     desk.findings.add(
         "W603",
@@ -85,28 +140,3 @@ def _say_lacking(desk: Desk, part: Part, action: Action, lacking: Sequence[str])
         subject=part.subject,
         fix=Say("在那里装上,或把 within 放宽一级", "install one there, or widen within"),
     )
-
-
-_AREAS = {
-    Scope.DEVICE: Say("设备", "device"),
-    Scope.ROOM: Say("房间", "room"),
-    Scope.FLOOR: Say("楼层", "floor"),
-    Scope.UNIT: Say("单元", "unit"),
-    Scope.BUILDING: Say("楼栋", "building"),
-    Scope.ZONE: Say("分区", "zone"),
-    Scope.SITE: Say("全小区", "the site"),
-}
-_DEPTHS = {Scope.BUILDING: 1, Scope.UNIT: 2, Scope.FLOOR: 3, Scope.ROOM: 4}
-
-
-def _area(device: Device, scope: Scope) -> tuple[str, ...] | None:
-    """What two devices share within ``scope``; None where a device lies in no such area."""
-    if scope is Scope.DEVICE:
-        return (device.id,)
-    if scope is Scope.SITE:
-        return ()
-    place = device.place
-    if scope is Scope.ZONE:
-        return (place.zone,) if place.zone else None
-    area = (place.building, place.unit, place.floor, place.room)[: _DEPTHS[scope]]
-    return area if area[-1] else None

@@ -167,6 +167,7 @@ def _cast(desk: Desk, batch: _Batch, addresses: Sequence[str], part: Part) -> No
     title = item.title or profile.title
     varying = [key for key, value in own.items() if isinstance(value, str) and _AT in value]
     shared = DeviceParams(profile.params, params)
+    tags = tuple(item.tags or ())
     for at in addresses:
         place = _place(desk, at, item.zone or "", part)
         device_id = at + name
@@ -182,6 +183,7 @@ def _cast(desk: Desk, batch: _Batch, addresses: Sequence[str], part: Part) -> No
             profile.offline_after_s,
             tuple([mould.cast(device_id) for mould in profile.moulds]),
             DeviceParams(profile.params, _again(batch, varying, addresses[0], at)) if varying else shared,
+            tags,
         )
         desk.devices[device_id] = device
         desk.origins[device_id] = part.entry

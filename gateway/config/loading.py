@@ -9,19 +9,23 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from gateway.config.buses import check_buses, read_buses
+from gateway.config.calendars import read_calendars
 from gateway.config.coverage import check_coverage
 from gateway.config.desk import Desk, DriverShape
 from gateway.config.devices import read_devices
+from gateway.config.duties import check_recipients
+from gateway.config.expressions import CheckExpression
 from gateway.config.findings import ConfigErrors, Finding, Findings, Say, Source, Spot
 from gateway.config.outside import check_web
 from gateway.config.people import read_recipients, read_uplinks
 from gateway.config.profiles import read_profile
+from gateway.config.rule_shapes import RulesFile
 from gateway.config.rules import Rules
-from gateway.config.shapes import DevicesFile, Gateway, GatewayFile, NotifyFile, RulesFile, SiteFile
+from gateway.config.shapes import DevicesFile, Gateway, GatewayFile, NotifyFile, SiteFile
 from gateway.config.shaping import Part, shape
 from gateway.config.source import Files
 from gateway.config.tree import Entry, parse
-from gateway.model import Recipient, Rule, Site, Uplink
+from gateway.model import Calendar, Recipient, Rule, Site, Uplink
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,20 +43,33 @@ class Checked(NamedTuple):
         return sum(each.is_error for each in self.findings)
 
 
-def check(directory: Path, drivers: Mapping[str, DriverShape], uplinks: Mapping[str, type[BaseModel]]) -> Checked:
-    """Read and judge the configuration in ``directory``; never raises for what stands in the files."""
+def check(
+    directory: Path,
+    drivers: Mapping[str, DriverShape],
+    uplinks: Mapping[str, type[BaseModel]],
+    expressions: CheckExpression | None = None,
+) -> Checked:
+    """Read and judge the configuration in ``directory``; never raises for what stands in the files.
+
+    ``expressions`` judges the text of expressions; without it only the names in them are judged.
+    """
     findings = Findings()
-    site = _Reading(directory, Desk(findings, drivers), uplinks).site()
+    site = _Reading(directory, Desk(findings, drivers), uplinks, expressions).site()
     return Checked(None if findings.errors else site, findings.sorted(), findings.dropped)
 
 
-def load(directory: Path, drivers: Mapping[str, DriverShape], uplinks: Mapping[str, type[BaseModel]]) -> Site:
+def load(
+    directory: Path,
+    drivers: Mapping[str, DriverShape],
+    uplinks: Mapping[str, type[BaseModel]],
+    expressions: CheckExpression | None = None,
+) -> Site:
     """The site described in ``directory``.
 
     Raises:
         ConfigErrors: with everything that is wrong; warnings alone do not raise.
     """
-    checked = check(directory, drivers, uplinks)
+    checked = check(directory, drivers, uplinks, expressions)
     if checked.site is None:
         raise ConfigErrors(checked.findings, checked.dropped)
     return checked.site
@@ -61,8 +78,12 @@ def load(directory: Path, drivers: Mapping[str, DriverShape], uplinks: Mapping[s
 class _Reading:
     """One pass over the files, in an order in which everything is defined before it is used."""
 
-    def __init__(self, directory: Path, desk: Desk, uplinks: Mapping[str, type[BaseModel]]) -> None:
+    def __init__(
+        self, directory: Path, desk: Desk, uplinks: Mapping[str, type[BaseModel]], expressions: CheckExpression | None
+    ) -> None:
         self._directory = directory
+        self._expressions = expressions
+        self._calendars: dict[str, Calendar | None] | None = None
         self._desk = desk
         self._findings = desk.findings
         self._kinds = uplinks
@@ -78,10 +99,11 @@ class _Reading:
             )
             return None
         gateway, uplinks = self._gateway()
-        recipients = self._recipients()
         file, entry = self._file("site.yaml", SiteFile)
         if file is not None and entry is not None:
+            self._calendars = read_calendars(self._findings, file, entry)
             read_buses(self._desk, file, entry)
+        recipients = self._recipients()
         for path in self._files.listing("profiles"):
             if (found := self._entry(path)) is not None:
                 read_profile(self._desk, found)
@@ -103,7 +125,11 @@ class _Reading:
 
     def _recipients(self) -> dict[str, Recipient] | None:
         file, entry = self._file("notify.yaml", NotifyFile)
-        return None if file is None or entry is None else read_recipients(self._findings, file, entry)
+        if file is None or entry is None:
+            return None
+        recipients = read_recipients(self._findings, file, entry)
+        check_recipients(self._findings, recipients, entry, self._calendars)
+        return recipients
 
     def _devices(self) -> None:
         for path in self._files.listing("devices"):
@@ -113,7 +139,7 @@ class _Reading:
         check_buses(self._desk)
 
     def _rules(self, recipients: dict[str, Recipient] | None) -> tuple[Rule, ...]:
-        rules = Rules(self._desk, recipients)
+        rules = Rules(self._desk, recipients, self._calendars, self._expressions)
         for path in self._files.listing("rules"):
             entry = self._entry(path)
             if entry is not None and self._shaped(RulesFile, entry) is not None:
@@ -175,4 +201,5 @@ class _Reading:
             digest=self._files.digest,
             retention_bytes=gateway.retention,
             language=gateway.language,
+            calendars={name: each for name, each in (self._calendars or {}).items() if each is not None},
         )

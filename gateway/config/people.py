@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
 from gateway.config.findings import Findings, Say, perhaps
 from gateway.config.outside import check_references
-from gateway.config.shapes import Gateway, NotifyFile, Shape, custom
+from gateway.config.shapes import Gateway, Names, NotifyFile, Shape, custom
 from gateway.config.shaping import Part, keys_of, known_keys, shape
 from gateway.config.tree import Entry
 from gateway.model import Recipient, Uplink
@@ -43,6 +43,9 @@ class RecipientItem(Shape):
     console: str | None = None
     buzzer: str | None = None
     apprise: Annotated[Reference, BeforeValidator(_reference)] | None = None
+    group: Literal["property", "grid", "family", "street"] | None = None
+    members: Names | None = None  # other recipients; whether they are there is judged in `duties`
+    on_duty: str | None = None
 
 
 def read_recipients(findings: Findings, file: NotifyFile, entry: Entry) -> dict[str, Recipient]:
@@ -55,7 +58,8 @@ def read_recipients(findings: Findings, file: NotifyFile, entry: Entry) -> dict[
             found[name] = Recipient(name, name, dict.fromkeys(CHANNELS, ""))
             continue
         addresses = {each: _address(item, each) for each in CHANNELS if each in raw}
-        found[name] = Recipient(name, item.title, addresses)
+        members, on_duty = tuple(item.members or ()), item.on_duty or ""
+        found[name] = Recipient(name, item.title, addresses, item.group or "", members, on_duty)
         check_references(findings, raw, part)
     return found
 

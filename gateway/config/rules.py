@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
-from gateway.config.actions import read_actions, read_tells
-from gateway.config.conditions import Conditions, Target
-from gateway.config.desk import LIFE_SAFETY, ONLINE, RESPONDING, Desk, Mould, Profile
-from gateway.config.findings import Say, perhaps
-from gateway.config.shapes import RuleItem, When
+from gateway.config.actions import Source, read_actions, read_tells
+from gateway.config.desk import LIFE_SAFETY, Desk
+from gateway.config.duties import Calendars, check_rule
+from gateway.config.expressions import CheckExpression
+from gateway.config.findings import Say
+from gateway.config.judging import Judged, Judging
+from gateway.config.rule_shapes import RuleItem
 from gateway.config.shaping import Part, shape
 from gateway.config.tree import Entry
-from gateway.model import Action, Condition, Recipient, Rule, Tell
-
-_BUILT_IN = {
-    name: Mould(
-        name, f"/{name}", name, "bool", "", None, "", None, None, is_writable=False, is_event=False, params=None
-    )
-    for name in (ONLINE, RESPONDING)
-}
+from gateway.model import Action, Recipient, Rule, Tell
 
 
 class Rules:
     """Reads the rules one by one; names used twice are told."""
 
-    def __init__(self, desk: Desk, recipients: Mapping[str, Recipient] | None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        recipients: Mapping[str, Recipient] | None,
+        calendars: Calendars,
+        check: CheckExpression | None,
+    ) -> None:
         self._desk = desk
         self._findings = desk.findings
-        self._conditions = Conditions(desk.findings)
+        self._judging = Judging(desk, check)
         self._recipients = recipients
+        self._calendars = calendars
         self._entries: dict[str, Entry] = {}
         self.rules: list[Rule] = []
-        self.watched: set[tuple[str, str]] = set()  # (profile, base name of a point)
+        self.watched: set[str] = set()  # points that some rule looks at ...
+        self.prompt: set[str] = set()  # ... and those whose first sign raises an alarm
 
     def read(self, entry: Entry) -> None:
         """The rules of one file."""
@@ -49,14 +52,17 @@ class Rules:
         if item is None or not self._is_new(item.rule, part):
             return
         before = self._findings.errors
-        target = self._target(item.when, part)
-        condition = self._conditions.read(item, target, part) if target is not None else None
-        actions = read_actions(self._desk, item, target.profiles if target is not None else (), part)
+        judged = self._judging.read(item, part)
+        check_rule(self._findings, item, self._calendars, part)
+        source = Source(judged.profiles, judged.condition.same) if judged is not None else Source()
+        actions = read_actions(self._desk, item, source, part)
         tells = read_tells(self._findings, item, self._recipients, part)
-        if target is None or condition is None or self._findings.errors > before:
+        if judged is None or self._findings.errors > before:
             return
-        self.watched.update((profile.id, item.when.point) for profile in target.profiles)
-        self.rules.append(_rule(item, target, condition, actions, tells))
+        seen = [point for target in judged.targets for point in target.points]
+        self.watched.update(seen)
+        self.prompt.update(seen if judged.is_prompt else ())
+        self.rules.append(_rule(item, judged, actions, tells))
 
     def _is_new(self, name: str, part: Part) -> bool:
         first = self._entries.setdefault(name, part.entry)
@@ -72,94 +78,15 @@ class Rules:
         )
         return False
 
-    def _target(self, when: When, part: Part) -> Target | None:
-        desk = self._desk
-        self._check_kinds(when, part)
-        meant = [p for p in desk.profiles.values() if when.kind is None or p.kind in when.kind]
-        if not meant:
-            return None
-        if when.point in _BUILT_IN:
-            ids = tuple(_built_in(desk, when))
-            return self._checked(Target(meant, [_BUILT_IN[when.point]], ids), part)
-        having = [profile for profile in meant if profile.has(when.point)]
-        if not having:
-            self._say_no_point(when, meant, part)
-            return None
-        moulds = [mould for profile in having for mould in profile.moulds if mould.base == when.point]
-        return self._checked(Target(having, moulds, tuple(_point_ids(desk, having, when.point))), part)
 
-    def _check_kinds(self, when: When, part: Part) -> None:
-        desk = self._desk
-        if desk.is_partial or desk.unread_profiles:
-            return
-        kinds = {profile.kind for profile in desk.profiles.values()}
-        for index, kind in enumerate(when.kind or ()):
-            if kind not in kinds:
-                self._findings.add(
-                    "E208",
-                    part.entry.at("when", "kind", index),
-                    Say(f'没有 "{kind}" 这类设备的档案', f'no profile is of kind "{kind}"'),
-                    subject=part.subject,
-                    fix=perhaps(
-                        kind, kinds, Say("改成已有的类别,或先写档案", "use a known kind, or write a profile first")
-                    ),
-                    options=sorted(kinds),
-                )
-
-    def _checked(self, target: Target, part: Part) -> Target:
-        if not target.points and not self._findings.errors:
-            self._findings.add(
-                "W208",
-                part.entry.at("when"),
-                Say("没有设备用到这条规则", "no device is watched by this rule"),
-                subject=part.subject,
-                fix=Say(
-                    "装了这类设备后自然生效;用不到就删掉这条规则",
-                    "it takes effect once there is such a device; else delete it",
-                ),
-            )
-        return target
-
-    def _say_no_point(self, when: When, meant: Sequence[Profile], part: Part) -> None:
-        if self._desk.unread_profiles or self._desk.is_partial:
-            return
-        names = [*sorted({mould.base for profile in meant for mould in profile.moulds}), ONLINE]
-        who = ", ".join(when.kind or ())
-        self._findings.add(
-            "E209",
-            part.entry.at("when", "point"),
-            Say(f'{who or "哪类设备都"} 没有点 "{when.point}"', f'{who or "no device"} has no point "{when.point}"'),
-            subject=part.subject,
-            fix=perhaps(when.point, names, Say("写档案里定义过的点名", "name a point of a profile")),
-            options=names,
-        )
-
-
-def _built_in(desk: Desk, when: When) -> Iterable[str]:
-    kinds = when.kind or desk.by_kind
-    for device in desk.devices.values():
-        if device.kind in kinds and (when.point == ONLINE or any(each.is_writable for each in device.points)):
-            yield f"{device.id}/{when.point}"
-
-
-def _point_ids(desk: Desk, profiles: Sequence[Profile], point: str) -> Iterable[str]:
-    places = {p.id: [i for i, mould in enumerate(p.moulds) if mould.base == point] for p in profiles}
-    for kind in dict.fromkeys(p.kind for p in profiles):
-        for device in desk.by_kind.get(kind, ()):
-            for i in places.get(device.profile, ()):
-                yield device.points[i].id
-
-
-def _rule(
-    item: RuleItem, target: Target, condition: Condition, actions: tuple[Action, ...], tells: tuple[Tell, ...]
-) -> Rule:
-    raised = item.raise_
+def _rule(item: RuleItem, judged: Judged, actions: tuple[Action, ...], tells: tuple[Tell, ...]) -> Rule:
+    raised, response = item.raise_, item.response
     return Rule(
         id=item.rule,
         title=item.title,
         alarm_class=raised.class_,
-        points=target.points,
-        condition=condition,
+        points=judged.points,
+        condition=judged.condition,
         for_s=item.when.for_,
         clear_for_s=item.when.clear_for,
         latches=raised.latch if raised.latch is not None else raised.class_ in LIFE_SAFETY,
@@ -168,4 +95,13 @@ def _rule(
         outcomes=tuple(item.outcomes or ()),
         actions=actions,
         tells=tells,
+        only=item.only or "",
+        unless=item.unless or "",
+        cause=item.cause,
+        consequence=item.consequence,
+        response=response.zh if response is not None else "",
+        response_en=(response.en or "") if response is not None else "",
+        respond_within_s=item.respond_within,
+        shelvable_s=item.shelve,
+        groups=tuple(dict.fromkeys(item.group or ())),
     )

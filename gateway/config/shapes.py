@@ -1,18 +1,18 @@
 """Configuration: the shape of every file an installer writes. What values mean together is checked elsewhere.
 
-Scalars arrive as text. Fields that a driver owns are not here: they are split off before.
+Scalars arrive as text. Fields that a driver owns are not here: they are split off before. Rules are in `rule_shapes`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 from pydantic_core import PydanticCustomError
 
-from gateway.model import AlarmClass, Scope
+from gateway.model import AlarmClass
 from gateway.model.duration import seconds
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
@@ -106,16 +106,24 @@ def _bytes(value: object) -> object:
     return size
 
 
-def _one_or_more(value: object) -> object:
+def one_or_more(value: object) -> object:
+    """A single text is a list of one."""
     return [value] if isinstance(value, str) else value
 
 
+def _above_zero(value: float) -> float:
+    if value <= 0:
+        raise custom("E110", "时长要大于 0", "the duration must be more than 0", "例如 1m", "for example 1m")
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0, le=366 * 86_400)]
+Span = Annotated[Duration, AfterValidator(_above_zero)]
 Name = Annotated[str, AfterValidator(_name)]
 PointName = Annotated[str, AfterValidator(_point_name)]
 Title = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, Field(max_length=2_000)]
-Names = Annotated[list[str], BeforeValidator(_one_or_more), Field(min_length=1, max_length=100)]
+Names = Annotated[list[str], BeforeValidator(one_or_more), Field(min_length=1, max_length=100)]
 
 
 class Shape(BaseModel):
@@ -155,6 +163,7 @@ class SiteFile(Shape):
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Shanghai"
     address: Title | None = None  # a reminder for people of what the parts of an address are
     buses: dict[Name, Any] | None = None
+    calendars: dict[Name, Any] | None = None
     devices: list[Any] | None = None
 
 
@@ -174,6 +183,7 @@ class DeviceItem(Shape):
     bus: str
     zone: Title | None = None
     title: Title | None = None
+    tags: Annotated[list[Name], BeforeValidator(one_or_more), Field(max_length=20)] | None = None
 
 
 class Expectation(Shape):
@@ -215,68 +225,6 @@ class ProfileItem(Shape):
     walk_test: list[WalkStep] | None = None
     source: Text | None = None
     sim: dict[str, Any] | None = None  # how a simulator plays it: the simulator's business
-
-
-class When(Shape):
-    """Exactly one of is, above, below, changed_to."""
-
-    kind: Names | None = None  # None: every device that has the point
-    point: str
-    is_: str | None = Field(default=None, alias="is")
-    above: str | None = None
-    below: str | None = None
-    changed_to: str | None = None
-    clear: str | None = None
-    for_: Duration = Field(default=0.0, alias="for")
-    clear_for: Duration = 0.0
-    override: bool = False
-
-
-class Raise(Shape):
-    """The alarm a rule raises."""
-
-    class_: AlarmClass = Field(alias="class")
-    latch: bool | None = None
-    text: Title = ""
-
-
-class Do(Shape):
-    """What a rule sets by itself."""
-
-    kind: str | None = None
-    point: str
-    within: Scope
-    value: str
-    safety: bool = False
-    expires: Annotated[Duration, Field(gt=0, le=3_600)] = 10.0
-    until: Literal["silenced", "reset"] | None = None
-
-
-class TellItem(Shape):
-    """Whom a rule tells."""
-
-    to: str
-    by: Names
-    after: Duration = 0.0
-
-
-class RuleItem(Shape):
-    """One rule."""
-
-    rule: Name
-    title: Title
-    when: When
-    raise_: Raise = Field(alias="raise")
-    do: list[Do] | None = Field(default=None, max_length=50)
-    plan: list[Title] | None = Field(default=None, max_length=50)
-    tell: list[TellItem] | None = Field(default=None, max_length=50)
-    outcomes: list[Title] | None = Field(default=None, max_length=50)
-
-
-class RulesFile(Shape):
-    """rules/*.yaml."""
-
-    rules: list[Any] | None = None
 
 
 class NotifyFile(Shape):

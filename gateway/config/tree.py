@@ -82,6 +82,21 @@ class Entry:
                     return self._spot(key)
         return self.at(*path)
 
+    def inside(self, path: Path, line: int, column: int, width: int = 1) -> Spot:
+        """A place within the text at ``path``, counted from 1; the whole text where it is folded or escaped."""
+        whole, node = self.at(*path), self._node
+        for step in path:
+            node = _child(node, step) or node
+        style = node.style if isinstance(node, ScalarNode) else ""
+        first, last = node.start_mark, node.end_mark
+        if style == "|" and first.line + line < len(self.source.lines):
+            text = self.source.lines[first.line + line]
+            return Spot(self.source, first.line + line + 1, len(text) - len(text.lstrip()) + column, width)
+        if line != 1 or first.line != last.line or style not in {None, "", '"', "'"}:
+            return whole
+        skipped = 1 if style in {'"', "'"} else 0
+        return Spot(self.source, whole.line, min(whole.column + skipped + column - 1, last.column), width)
+
     def steps(self, path: Path) -> tuple[str | int, ...]:
         """``path`` without the steps that do not exist (tags of unions)."""
         node, taken = self._node, []

@@ -1,0 +1,87 @@
+"""Configuration: ``expr:`` of a rule. Names are judged here; the language itself by the checker that is handed in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from gateway.config.desk import Desk, Mould
+from gateway.config.findings import Say, perhaps
+from gateway.config.shaping import Part
+
+CheckExpression = Callable[[str, Mapping[str, str]], Sequence[tuple[int, int, str]]]
+"""(text, {name: type of point}) -> what is wrong: (line, column, message in English), both from 1."""
+
+_TOKENS = re.compile(
+    r"""(?P<text>[rb]*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'))"""
+    r"""|(?P<number>\d[\w.]*)|(?P<name>(?<![\w.])[A-Za-z_]\w*)(?P<call>\s*\()?"""
+)
+_WORDS = {"true", "false", "null", "in"}
+_MACROS = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
+_ASSIGNS = re.compile(r"(?<![=!<>])=(?!=)")
+
+
+class Name(NamedTuple):
+    """A name in an expression and where it stands, counted from 1."""
+
+    text: str
+    line: int
+    column: int
+
+
+def names_in(expression: str) -> list[Name]:
+    """The names of points in ``expression``, each once: no functions, members, words or numbers."""
+    found: dict[str, Name] = {}
+    for token in _TOKENS.finditer(expression):
+        name = token["name"]
+        if name and not token["call"] and name not in _WORDS and name not in found:
+            before = expression[: token.start()]
+            column = token.start() - (before.rfind("\n") + 1) + 1
+            found[name] = Name(name, before.count("\n") + 1, column)
+    return list(found.values())
+
+
+def binds_names(expression: str) -> bool:
+    """Does it name things of its own (``[..].exists(x, ...)``)? Then only its checker can say what is unknown."""
+    return _MACROS.search(expression) is not None
+
+
+def check_names(desk: Desk, expression: str, moulds: Sequence[Mould], part: Part) -> bool:
+    """Does every name in it belong to a point? Unknown ones are told with the nearest."""
+    known = sorted({mould.base for mould in moulds})
+    unknown = [each for each in names_in(expression) if each.text not in known]
+    if binds_names(expression) or desk.unread_profiles or desk.is_partial:
+        return True
+    for name in unknown:
+        spot = part.entry.inside((*part.path, "expr"), name.line, name.column, len(name.text))
+        desk.findings.add(
+            "E209",
+            spot,
+            Say(f'没有点 "{name.text}"', f'there is no point "{name.text}"'),
+            subject=part.subject,
+            fix=perhaps(name.text, known, Say("写档案里的点名,不带编号", "name a point of the profile, without index")),
+            options=known,
+        )
+    return not unknown
+
+
+def check_text(desk: Desk, check: CheckExpression | None, expression: str, moulds: Sequence[Mould], part: Part) -> bool:
+    """Does the expression compile? Its own errors are told at their places."""
+    types = {mould.base: mould.type for mould in moulds}
+    problems = list(check(expression, types)) if check is not None else []
+    single = _ASSIGNS.search(_TOKENS.sub(lambda token: "x" * len(token[0]), expression))
+    for line, column, message in problems[:1] if single else problems:
+        desk.findings.add(
+            "E614",
+            part.entry.inside((*part.path, "expr"), line, column),
+            Say(f"表达式不对({message})", f"the expression is wrong ({message})"),
+            subject=part.subject,
+            fix=Say("相等写 ==,一个 = 不行", "write == for equal, not =")
+            if single
+            else Say(
+                "对照手册里的例子:比较 > >= < <= == !=,并且 &&,或者 ||,非 !",
+                "compare: > >= < <= == !=, and: &&, or: ||, not: !",
+            ),
+        )
+    return not problems
