@@ -100,10 +100,25 @@ def read_calendars(findings: Findings, file: SiteFile, entry: Entry) -> dict[str
 
 def _calendar(findings: Findings, name: str, raw: Any, part: Part) -> Calendar | None:
     if isinstance(raw, dict) and "windows" in raw:
+        if twice := [key for key in ("days", "from", "to") if key in raw]:
+            _say_twice(findings, twice[0], part)
+            return None
         several = shape(findings, Several, raw, part)
         return _made(name, several.windows, several.off) if several is not None else None
     single = shape(findings, Single, raw, part)
     return _made(name, [single], single.off) if single is not None else None
+
+
+def _say_twice(findings: Findings, key: str, part: Part) -> None:
+    findings.add(
+        "E117",
+        part.entry.key(*part.path, key),
+        Say("days、from、to 与 windows 只能写一种", "write either days, from, to or windows"),
+        subject=part.subject,
+        fix=Say(
+            "只有一段时间就删掉 windows;有几段就都写进 windows", "for several windows put all of them into windows"
+        ),
+    )
 
 
 def _made(name: str, windows: Iterable[WindowItem], off: Iterable[str] | None) -> Calendar:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from gateway.config.desk import LIFE_SAFETY, Desk, Profile
 from gateway.config.findings import Say
 from gateway.config.rules import Rules
-from gateway.config.scopes import AREAS, area_of, check_within, say_unconfirmed
+from gateway.config.scopes import AREAS, area_of, check_within, listed, say_unconfirmed
 from gateway.config.shaping import Part
 from gateway.model import Action, AlarmClass, Device, Rule, Scope
 
@@ -49,9 +49,9 @@ def _say_unwatched(desk: Desk, profile: Profile, base: str, some: Sequence[Devic
         )
     elif some:
         what = Say(
-            f'点 "{base}" 是 {mould.alarm_class} 类,{some[0].id} 等 {len(some)} 台却没有规则用到它:报警不会有人知道',
-            f'point "{base}" is of class {mould.alarm_class}, but no rule watches it at {some[0].id} '
-            f"({len(some)} devices): its alarm reaches nobody",
+            f'点 "{base}" 是 {mould.alarm_class} 类,{listed(some).zh}却没有规则用到它:报警不会有人知道',
+            f'point "{base}" is of class {mould.alarm_class}; {listed(some).en} watched by no rule for it: '
+            "its alarm reaches nobody",
         )
     desk.findings.add(
         "W602",

@@ -131,10 +131,10 @@ class Judging:
                 f"火警、燃气、求助不允许延时报警(for: {delay})", f"fire, gas and sos must not be delayed (for: {delay})"
             )
             self._say_delay("for", what, part._replace(path=("when", "for")), is_meant=when.override)
-        if when.absent is not None:
+        if when.absent is not None and item.raise_.class_ in LIFE_SAFETY:
             what = Say(
-                "火警、燃气、求助的点平时可以没有消息,不能按 absent 判断",
-                "points of fire, gas and sos may be silent: absent says nothing about them",
+                "没有消息(absent)不是火警、燃气、求助,是故障",
+                "silence (absent) is no fire, gas or sos: it is a fault",
             )
             self._say_delay("absent", what, part._replace(path=("when", "absent")), is_meant=when.override)
         for key in ("only", "unless"):

@@ -54,8 +54,8 @@ def check_within(findings: Findings, devices: Sequence[Device], same: Scope, par
             "E612",
             part.entry.at(*part.path, "same"),
             Say(
-                f"{_listed(devices).zh}不在任何{AREAS[same].zh}里,这条规则永远不会报警",
-                f"{_listed(devices).en} in no {AREAS[same].en}: this rule never fires",
+                f"{listed(devices).zh}不在任何{AREAS[same].zh}里,这条规则永远不会报警",
+                f"{listed(devices).en} in no {AREAS[same].en}: this rule never fires",
             ),
             subject=part.subject,
             fix=_way_in(same),
@@ -69,8 +69,8 @@ def say_unconfirmed(findings: Findings, outside: Sequence[Device], same: Scope, 
         "W612",
         part.entry.at(*part.path, "same"),
         Say(
-            f"{_listed(outside).zh}不在任何{AREAS[same].zh}里,那里的火警得不到第二台设备的确认",
-            f"{_listed(outside).en} in no {AREAS[same].en}: no second device confirms a fire there",
+            f"{listed(outside).zh}不在任何{AREAS[same].zh}里,那里的火警得不到第二台设备的确认",
+            f"{listed(outside).en} in no {AREAS[same].en}: no second device confirms a fire there",
         ),
         subject=part.subject,
         fix=_way_in(same),
@@ -84,12 +84,13 @@ def check_enough(findings: Findings, devices: Iterable[Device], count: int, same
     if not 0 < most < count:
         return
     name = AREAS[same]
+    nowhere = name.zh + "没有" if same is Scope.SITE else f"没有一个{name.zh}里有"
     findings.add(
         "W613",
         part.entry.at(*part.path, "devices"),
         Say(
-            f"没有一个{name.zh}里有 {count} 台这样的设备(最多 {most} 台),这条规则不会报警",
-            f"no {name.en} has {count} such devices ({most} at most): this rule never fires",
+            f"{nowhere} {count} 台这样的设备(最多 {most} 台),这条规则不会报警",
+            f"nowhere ({name.en}) are there {count} such devices ({most} at most): this rule never fires",
         ),
         subject=part.subject,
         fix=Say("把 devices 改小,或把 same 放宽一级", "write fewer devices, or widen same"),
@@ -111,7 +112,8 @@ def say_apart(findings: Findings, same: Scope, part: Part) -> None:
     )
 
 
-def _listed(devices: Sequence[Device]) -> Say:
+def listed(devices: Sequence[Device]) -> Say:
+    """The first of them, and how many."""
     first, count = devices[0].id, len(devices)
     return (
         Say(f"{first} 等 {count} 台", f"{first} and {count - 1} more are")

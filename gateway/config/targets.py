@@ -33,8 +33,14 @@ class Ask(NamedTuple):
 
     kinds: Sequence[str] | None  # None: every device that has the point
     points: Sequence[str]
-    tag: str | None = None
+    tag: str | None = None  # "!tag": devices without it
     is_each: bool = False
+
+    def takes(self, device: Device) -> bool:
+        """Has the device the tag that is asked for, or lacks the one that must not be there?"""
+        if self.tag is None:
+            return True
+        return (self.tag.removeprefix("!") in device.tags) is not self.tag.startswith("!")
 
 
 def find(desk: Desk, ask: Ask, part: Part) -> Target | None:
@@ -73,7 +79,7 @@ def _own(desk: Desk, ask: Ask, meant: Sequence[Profile]) -> Target:
         device
         for kind in dict.fromkeys(p.kind for p in having)
         for device in desk.by_kind.get(kind, ())
-        if device.profile in places and (ask.tag is None or ask.tag in device.tags)
+        if device.profile in places and ask.takes(device)
     ]
     points = tuple([device.points[i].id for device in devices for i in places[device.profile]])
     return Target(having, moulds, devices, points)
@@ -87,8 +93,7 @@ def _built_in(desk: Desk, ask: Ask, meant: Sequence[Profile]) -> Target:
         device
         for kind in dict.fromkeys(kinds)
         for device in desk.by_kind.get(kind, ())
-        if (not is_output or any(each.is_writable for each in device.points))
-        and (ask.tag is None or ask.tag in device.tags)
+        if (not is_output or any(each.is_writable for each in device.points)) and ask.takes(device)
     ]
     moulds = [switch(name) for name in ask.points]
     return Target(meant, moulds, devices, tuple([f"{each.id}/{name}" for each in devices for name in ask.points]))
@@ -97,20 +102,16 @@ def _built_in(desk: Desk, ask: Ask, meant: Sequence[Profile]) -> Target:
 def _knows_kinds(desk: Desk, ask: Ask, part: Part) -> bool:
     if desk.is_partial or desk.unread_profiles:
         return True
-    kinds = {profile.kind for profile in desk.profiles.values()}
-    unknown = [(i, kind) for i, kind in enumerate(ask.kinds or ()) if kind not in kinds and kind not in PSEUDO]
+    known = sorted({*PSEUDO, *(profile.kind for profile in desk.profiles.values())})
+    unknown = [(i, kind) for i, kind in enumerate(ask.kinds or ()) if kind not in known]
     for index, kind in unknown:
         desk.findings.add(
             "E208",
             part.entry.at(*part.path, "kind", index),
             Say(f'没有 "{kind}" 这类设备的档案', f'no profile is of kind "{kind}"'),
             subject=part.subject,
-            fix=perhaps(
-                kind,
-                (*sorted(kinds), *PSEUDO),
-                Say("改成已有的类别,或先写档案", "use a known kind, or write a profile first"),
-            ),
-            options=sorted(kinds),
+            fix=perhaps(kind, known, Say("改成已有的类别,或先写档案", "use a known kind, or write a profile first")),
+            options=known,
         )
     return not unknown
 
@@ -154,18 +155,19 @@ def _all_kinds_have(desk: Desk, ask: Ask, meant: Sequence[Profile], part: Part) 
 
 
 def _check_devices(desk: Desk, ask: Ask, target: Target, part: Part) -> None:
-    if target.devices or desk.findings.errors or any(kind in PSEUDO for kind in ask.kinds or ()):
-        return
-    known = sorted({tag for device in desk.devices.values() for tag in device.tags})
-    if ask.tag is not None and ask.tag not in known and nearest(ask.tag, known):
+    tag = (ask.tag or "").removeprefix("!")
+    known = sorted({each for device in desk.devices.values() for each in device.tags}) if tag else []
+    if tag and tag not in known and nearest(tag, known) and not desk.findings.errors:
         desk.findings.add(
             "E213",
             part.entry.at(*part.path, "tag"),
-            Say(f'没有设备带标签 "{ask.tag}"', f'no device has the tag "{ask.tag}"'),
+            Say(f'没有设备带标签 "{tag}"', f'no device has the tag "{tag}"'),
             subject=part.subject,
-            fix=perhaps(ask.tag, known),
+            fix=perhaps(tag, known),
             options=known,
         )
+        return
+    if target.devices or desk.findings.errors or any(kind in PSEUDO for kind in ask.kinds or ()):
         return
     desk.findings.add(
         "W208",
