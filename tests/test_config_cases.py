@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 
 from gateway.config import ConfigErrors, as_json, load, render
 from gateway.drivers.table import DRIVERS
-from simulators.site import load as load_simulated
 from tests.support_config import CASES, RUNNING, SAMPLE, checked, laid_out, names, rendered
 
 
@@ -118,22 +116,3 @@ def test_a_copy_with_bom_is_the_same_configuration(tmp_path: Path) -> None:
     assert plain is not None
     assert marked is not None
     assert plain.devices.keys() == marked.devices.keys()
-
-
-def test_the_manuals_examples_can_be_used_as_they_are(tmp_path: Path) -> None:
-    """Whoever copies the complete examples of the manual into the demo site gets what they say, and no finding."""
-    target = tmp_path / "config"
-    shutil.copytree(SAMPLE, target)
-    manual = (SAMPLE.parent / "docs" / "configuration.zh-CN.md").read_text("utf-8")
-    examples = re.findall(r"```yaml\n# (\S+\.yaml)\n(.*?)```", manual, re.DOTALL)
-    for name, text in examples:
-        (target / name).write_text(text, "utf-8")
-    found = checked(target)
-    assert found.site is not None, render(found.findings)
-    assert not found.findings, render(found.findings)
-    assert {name.partition("/")[0] for name, _ in examples} == {"profiles", "devices", "rules"}
-    for rule, device in (("heat-fire", "3-2-03-0301/heat"), ("leak-high", "3-1-B1-DB01/power-monitor")):
-        assert any(each.id == rule for each in found.site.rules)
-        assert device in found.site.devices
-        assert f"{device} " in manual
-        assert device in load_simulated(target).devices

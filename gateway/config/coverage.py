@@ -73,6 +73,8 @@ def _check_reach(desk: Desk, rules: Rules, owners: Mapping[str, Device]) -> None
         for index, action in enumerate(rule.actions):
             if action.kind and action.is_safety:
                 lacking = _lacking(desk, action, sources)
+                if rule.condition.same is not None and len(lacking) < len({_named(s, action.scope) for s in sources}):
+                    continue  # a rule on areas names all that one may have: not every area has each
                 if lacking:
                     _say_lacking(desk, _part(rules, rule, "do", index, "kind"), action, lacking)
 
