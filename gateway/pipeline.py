@@ -383,7 +383,8 @@ class Pipeline:
 
 def _must_be_kept(step: Step) -> bool:
     """Is there more in it than telemetry?"""
-    return bool(step.events or step.commands or step.notices or step.replies or step.timers or step.results)
+    changes = step.timers or step.marks
+    return bool(step.events or step.commands or step.notices or step.replies or changes or step.results)
 
 
 def _call_back(

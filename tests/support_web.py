@@ -181,7 +181,7 @@ class FakeGateway:
         self.requests.append(request)
         alarm = self.alarms[request.alarm_id]
         rule = next(each for each in self._site.rules if each.id == alarm.rule_id)
-        verdict = decide(request, alarm, rule.outcomes)
+        verdict = decide(request, alarm, rule, self.clock.now())
         if isinstance(verdict, Refusal):
             return Reply(request.id, is_accepted=False, code=verdict.code, detail=verdict.detail, version=alarm.version)
         alarm = self.tell(alarm.id, verdict.kind, request.actor, verdict.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 
 from gateway.model import SYSTEM, Alarm, AlarmClass, AlarmCondition, AlarmEvent, Condition, Handling, Verb
 from gateway.rules.alarm import fold, is_over
-from gateway.rules.table import EFFECTS, VERBS, Code, row_for
+from gateway.rules.table import EFFECTS, FLAGS, VERBS, Code, State, row_for
 from gateway.rules.table_text import as_markdown
 from tests.support_rules import LI, START, ZHANG, Player, device, rule, site
 
 SMOKE = "3-2-03-0301/smoke/alarm"
-STATES = list(product(Handling, AlarmCondition, (True, False), (True, False)))
+STATES = [State(*each) for each in product(Handling, AlarmCondition, (True, False), (True, False), (True, False))]
+OF_ALARM = [each for each in Verb if each.is_of_alarm]
+UNTIL = START + timedelta(hours=1)
 
 
 def a_player(cls: AlarmClass = AlarmClass.FIRE, *, latches: bool = True, outcomes: tuple[str, ...] = ()) -> Player:
@@ -31,46 +34,69 @@ def raised() -> Alarm:
     return fold(None, AlarmEvent(f"r:{SMOKE}:1", 1, "raised", START, SYSTEM, data))
 
 
-@pytest.mark.parametrize("verb", Verb)
+def alarm_in(state: State, cls: AlarmClass = AlarmClass.FIRE) -> Alarm:
+    """An alarm of that class in that state; open even where it could not be."""
+    return replace(
+        raised(),
+        alarm_class=cls,
+        handling=state.handling,
+        condition=state.condition,
+        is_latched=state.is_latched,
+        is_sounding=state.is_sounding,
+        shelved_until_at=UNTIL if state.is_shelved else None,
+    )
+
+
+@pytest.mark.parametrize("verb", OF_ALARM)
 def test_every_state_answers_every_verb(verb: Verb) -> None:
     """There is no state in which a button does something nobody has thought of."""
-    for handling, condition, is_latched, is_sounding in STATES:
-        row = row_for(verb, handling, condition, is_latched=is_latched, is_sounding=is_sounding)
+    for state in STATES:
+        row = row_for(verb, state)
         assert bool(row.event) != bool(row.codes)
         assert not row.event or row.event in EFFECTS
 
 
 def test_no_line_of_the_table_is_dead() -> None:
     """Every line of the table decides in some state."""
-    used = {
-        id(row_for(verb, handling, condition, is_latched=latched, is_sounding=sounding))
-        for verb, (handling, condition, latched, sounding) in product(Verb, STATES)
-    }
+    used = {id(row_for(verb, state)) for verb, state in product(OF_ALARM, STATES)}
     assert used == {id(row) for row in VERBS}
 
 
-@pytest.mark.parametrize("verb", Verb)
+@pytest.mark.parametrize("verb", OF_ALARM)
 @pytest.mark.parametrize("cls", AlarmClass)
 def test_only_reset_opens_the_latch_and_no_verb_touches_the_condition(verb: Verb, cls: AlarmClass) -> None:
     """A person's click never makes smoke disappear, and only 复位 ends a latched alarm."""
-    extra = {"real": True, "text": "t", "outcome": "o", "cause": "c"}
-    for handling, condition, is_latched, is_sounding in STATES:
-        row = row_for(verb, handling, condition, is_latched=is_latched, is_sounding=is_sounding)
+    extra = {"real": True, "text": "t", "outcome": "o", "cause": "c", "until": UNTIL.isoformat()}
+    for state in STATES:
+        row = row_for(verb, state)
         if not row.event:
             continue
-        before = replace(
-            raised(),
-            alarm_class=cls,
-            handling=handling,
-            condition=condition,
-            is_latched=is_latched,
-            is_sounding=is_sounding,
-        )
+        before = alarm_in(state, cls)
         after = fold(before, AlarmEvent(before.id, 2, row.event, START, ZHANG, extra))
-        assert after.condition is condition
-        assert after.is_latched == (is_latched and verb is not Verb.RESET)
+        assert after.condition is state.condition
+        assert after.is_latched == (state.is_latched and verb is not Verb.RESET)
         assert after.is_open != is_over(after)
         assert not (after.is_sounding and not before.is_sounding)
+
+
+@pytest.mark.parametrize(("on", "off"), FLAGS.items())
+def test_a_flag_moves_no_part_and_lifting_it_shows_the_truth(on: str, off: str) -> None:
+    """Whatever is shelved, suppressed or out of service makes no sound, and afterwards is exactly as it would be."""
+    data = {"until": UNTIL.isoformat(), "by": "line-down:line/field/online:1"}
+    for state in STATES:
+        before = alarm_in(state)
+        if state.is_shelved or is_over(before):
+            continue
+        muted = fold(before, AlarmEvent(before.id, 2, on, START, SYSTEM, data))
+        assert muted.is_muted
+        assert not muted.is_heard
+        shown = fold(muted, AlarmEvent(before.id, 3, off, START, SYSTEM))
+        assert stripped(shown) == stripped(before)
+
+
+def stripped(alarm: Alarm) -> Alarm:
+    """Without the words about the last event."""
+    return replace(alarm, version=0, last_event="", last_actor="", last_at=None)
 
 
 def test_document_is_what_the_table_says() -> None:

@@ -168,8 +168,10 @@ async def test_every_verb_of_the_model_has_a_way_in() -> None:
             Verb.VERIFY: {"real": True},
             Verb.NOTE: {"text": "x"},
             Verb.CLOSE: {"outcome": "误报", "cause": "x"},
+            Verb.SHELVE: {"minutes": 10, "reason": "x"},
         }
-        for verb in Verb:
+        of_alarm = [each for each in Verb if each.is_of_alarm]
+        for verb in of_alarm:
             alarm = web.gateway.raise_alarm(AlarmClass.GAS, room="0302")
             await post(client, alarm, verb, f"request-{verb}", **arguments.get(verb, {}))
-        assert {each.verb for each in web.gateway.requests} == set(Verb)
+        assert {each.verb for each in web.gateway.requests} == set(of_alarm)

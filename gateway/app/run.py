@@ -81,7 +81,7 @@ class Gateway:
         self._journal = Journal(site.data_dir, [each.id for each in site.uplinks], site.retention_bytes)
         restored = self._journal.restore(clock.now())
         self._engine = Engine(site, counters=self.counters, policy=NoticePolicy(site))
-        self._engine.restore(restored.alarms, restored.occurrences, restored.timers, clock.now())
+        self._engine.restore(restored.alarms, restored.occurrences, restored.timers, clock.now(), marks=restored.marks)
         self._engine.restore_said(restored.said)
         self._engine.restore_outputs(restored.held)
         self._drivers = self._build_drivers(restored)
@@ -109,7 +109,7 @@ class Gateway:
             self._restored.commands, self._clock.now()
         )  # absolute values with deadlines: too late ones end as expired
         self._effects.tell(self._restored.notices)
-        self._restored = Restored((), {}, (), (), (), (), ())
+        self._restored = Restored((), {}, (), (), (), (), (), ())
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.pipeline.run(), name="pipeline")

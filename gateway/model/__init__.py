@@ -35,6 +35,7 @@ from gateway.model.inputs import (
     Tick,
     Verb,
 )
+from gateway.model.isa import isa_state
 from gateway.model.outputs import (
     Delivery,
     Lane,
@@ -112,4 +113,5 @@ __all__ = [
     "Verb",
     "Watched",
     "Window",
+    "isa_state",
 ]

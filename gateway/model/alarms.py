@@ -88,3 +88,13 @@ class Alarm:
     marks: tuple[str, ...] = ()  # drill, walk_test, commissioning: such alarms never enter statistics
     is_chattering: bool = False  # raised so often that its returns are held back
     is_confirmed: bool = False  # fire: confirmed by a second device or a person
+
+    @property
+    def is_muted(self) -> bool:
+        """Neither heard nor told for now: shelved, suppressed by its cause, out of service. Its parts go on below."""
+        return self.is_out_of_service or self.suppressed_by != "" or self.shelved_until_at is not None
+
+    @property
+    def is_heard(self) -> bool:
+        """Does it make a sound now?"""
+        return self.is_sounding and not self.is_muted

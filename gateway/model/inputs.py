@@ -63,7 +63,7 @@ SYSTEM = Actor("守望", "system", "gateway")
 
 
 class Verb(StrEnum):
-    """What a person can do to an alarm (alarms.md, section 2)."""
+    """What a person can ask for (alarms.md, section 2): an act on one alarm, or on a mark of a place or a point."""
 
     SILENCE = "silence"
     TAKE = "take"
@@ -72,11 +72,20 @@ class Verb(StrEnum):
     ARRIVE = "arrive"
     CLOSE = "close"  # args: outcome, cause
     RESET = "reset"
+    SHELVE = "shelve"  # args: minutes, reason; of the rule at the source: it outlives the alarm
+    UNSHELVE = "unshelve"
+    MARK = "mark"  # of no alarm; args: mark, scope, key, minutes ("" = no end), reason
+    UNMARK = "unmark"  # of no alarm; args: mark, scope, key, reason
+
+    @property
+    def is_of_alarm(self) -> bool:
+        """Does it name an alarm and its version? The others name a mark in their arguments."""
+        return self not in {Verb.MARK, Verb.UNMARK}
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorRequest:
-    """A verb on one version of one alarm; a stale version is refused."""
+    """A verb on one version of one alarm; a stale version is refused. Of a mark: ``alarm_id`` "", ``version`` 0."""
 
     id: str
     actor: Actor

@@ -13,6 +13,7 @@ from gateway.notify.text import notice_text
 
 BUZZER = "buzzer"  # sounded by the rule's actions, with a readback: no message
 _NO_MESSAGE = frozenset({BUZZER})
+_SHOWN = frozenset({"unshelved", "unsuppressed", "in_service"})  # nobody was told meanwhile
 
 
 class NoticePolicy:
@@ -32,6 +33,8 @@ class NoticePolicy:
             return "raised"
         if event.kind == "reraised" and event.data.get("reopens"):
             return f"reopened-{event.version}"
+        if event.kind in _SHOWN:
+            return f"shown-{event.version}"
         return ""
 
     def notices(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from gateway.model import Alarm, AlarmClass, AlarmCondition, AlarmEvent, Handling
@@ -49,6 +50,7 @@ def is_over(alarm: Alarm) -> bool:
 
 def _born(event: AlarmEvent) -> Alarm:
     data = event.data
+    until = data.get("shelved_until")
     return Alarm(
         id=event.alarm_id,
         rule_id=data["rule"],
@@ -60,6 +62,11 @@ def _born(event: AlarmEvent) -> Alarm:
         place=data["place"],
         raised_at=event.at,
         version=0,
+        shelved_until_at=datetime.fromisoformat(until) if until else None,
+        shelved_by=data.get("shelved_by", ""),
+        suppressed_by=data.get("suppressed_by", ""),
+        is_out_of_service=data.get("out_of_service", False),
+        marks=tuple(data.get("marks", ())),
     )
 
 
@@ -127,6 +134,34 @@ def _confirmed(_alarm: Alarm, _event: AlarmEvent) -> dict[str, Any]:
     return {"is_confirmed": True}
 
 
+def _shelved(_alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
+    return {"shelved_until_at": datetime.fromisoformat(event.data["until"]), "shelved_by": event.actor.name}
+
+
+def _unshelved(_alarm: Alarm, _event: AlarmEvent) -> dict[str, Any]:
+    return {"shelved_until_at": None, "shelved_by": ""}
+
+
+def _suppressed(_alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
+    return {"suppressed_by": event.data["by"]}
+
+
+def _unsuppressed(_alarm: Alarm, _event: AlarmEvent) -> dict[str, Any]:
+    return {"suppressed_by": ""}
+
+
+def _out_of_service(_alarm: Alarm, _event: AlarmEvent) -> dict[str, Any]:
+    return {"is_out_of_service": True}
+
+
+def _in_service(_alarm: Alarm, _event: AlarmEvent) -> dict[str, Any]:
+    return {"is_out_of_service": False}
+
+
+def _unmarked(_alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
+    return {"marks": tuple(event.data["marks"])} | _REOPENED
+
+
 def _nothing(_alarm: Alarm, _event: AlarmEvent) -> dict[str, Any]:
     return {}
 
@@ -144,4 +179,11 @@ _STAMPS: dict[str, Callable[[Alarm, AlarmEvent], dict[str, Any]]] = {
     "closed": _closed,
     "reset": _nothing,
     "confirmed": _confirmed,
+    "shelved": _shelved,
+    "unshelved": _unshelved,
+    "suppressed": _suppressed,
+    "unsuppressed": _unsuppressed,
+    "out_of_service": _out_of_service,
+    "in_service": _in_service,
+    "unmarked": _unmarked,
 }

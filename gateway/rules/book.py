@@ -6,18 +6,20 @@ Why an alarm is raised or returns (readings, conditions, delays) is `gateway.rul
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from gateway.counters import Counters
 from gateway.model import (
     SYSTEM,
+    Action,
     Actor,
     Alarm,
     AlarmCondition,
     AlarmEvent,
     Handling,
+    Mark,
     OperatorRequest,
     Reading,
     Reply,
@@ -27,20 +29,22 @@ from gateway.rules.alarm import fold
 from gateway.rules.conditions import is_event
 from gateway.rules.confirm import Fires
 from gateway.rules.linkage import commands
+from gateway.rules.marks import NO_MARKS, OFF, TESTS, Marks, withholds
 from gateway.rules.ports import Act, no_act
-from gateway.rules.releases import Releases
-from gateway.rules.table import SOUNDLESS, Code
+from gateway.rules.releases import Releases, holds
+from gateway.rules.table import FLAGS, SOUNDLESS, Code
 from gateway.rules.tells import Tells
 from gateway.rules.verbs import Accepted, Refusal, decide
-from gateway.rules.watch import Watch
+from gateway.rules.watch import Outputs, Watch
 
 _VERSION = re.compile(r"#[0-9]+/")  # in the id of a command: "<alarm id>#<version>/<point id>"
+_SHOWN = frozenset(FLAGS.values())
 
 
 class Book:
     """The open alarms. An alarm whose rule or point is gone has no watch, but can still be handled and closed."""
 
-    def __init__(self, counters: Counters, tells: Tells) -> None:
+    def __init__(self, counters: Counters, tells: Tells, marks: Marks) -> None:
         self.alarms: dict[str, Alarm] = {}
         self.watches: dict[tuple[str, str], Watch] = {}  # by (rule id, point id)
         self.orphans: list[Alarm] = []  # restored without a watch: withdrawn at the first step
@@ -48,6 +52,8 @@ class Book:
         self._tells = tells
         self.releases = Releases()
         self.fires = Fires(self)
+        self._marks = marks
+        self.cause_of: Callable[[Watch, Step], str] = _no_cause  # the alarm whose consequence a new one would be
         self.act: Act = no_act  # carries out safety commands of the running step at once
 
     def watch_of(self, alarm: Alarm) -> Watch | None:
@@ -82,23 +88,37 @@ class Book:
 
     def activate(self, watch: Watch, step: Step, reading: Reading | None) -> None:
         """Raise the alarm, or raise it again while it is open. ``reading`` is None at the end of a delay."""
-        rule = watch.rule
+        marks = self._marks.of(watch.source_id) if self._marks else NO_MARKS
+        if Mark.DISABLED in marks:
+            self._counters.count("raises_withheld", reason="disabled")
+            return
+        is_for_real = self._unmark(watch, marks, step)
+        flags = self._flags(watch, marks, step)
         if watch.alarm is None:
             watch.occurrence += 1
-        if watch.outputs:
-            self._command(watch, *_next(watch), step)
+        is_plain = not flags and (watch.alarm is None or not (watch.alarm.is_muted or watch.alarm.marks))
+        command_id = _next(watch)
+        if watch.outputs and is_plain:
+            self._command(watch, watch.outputs, *command_id, step)
         data: dict[str, Any] = {
             "value": watch.value if reading is None else reading.value,
-            "sounds": rule.alarm_class not in SOUNDLESS,
+            "sounds": watch.rule.alarm_class not in SOUNDLESS,
         }
         if reading is not None and reading.at != reading.received_at:
             data["device_at"] = reading.at.isoformat()
         if reading is not None and reading.detail:
             data["detail"] = reading.detail
         if watch.alarm is not None:
-            data["reopens"] = watch.alarm.handling is Handling.CLOSED
-            self.write(watch, "reraised", data, step)
-            return
+            data["reopens"] = is_for_real or watch.alarm.handling is Handling.CLOSED
+            alarm = self.write(watch, "reraised", data, step)
+        else:
+            alarm = self._raise(watch, data | flags, step)
+        if watch.outputs and not is_plain:
+            allowed = tuple(each for each in watch.outputs if not withholds(alarm, each[0]))
+            self._command(watch, allowed, *command_id, step)
+
+    def _raise(self, watch: Watch, data: dict[str, Any], step: Step) -> Alarm:
+        rule = watch.rule
         data |= {
             "rule": rule.id,
             "point": watch.source_id,
@@ -111,7 +131,55 @@ class Book:
         }
         alarm = self.write(watch, "raised", data, step)
         if watch.value is None:  # a delay that went on across a restart: the point has not reported since
-            self._keep(replace(watch.alarm or alarm, is_unconfirmed=True), watch, step)
+            alarm = replace(watch.alarm or alarm, is_unconfirmed=True)
+            self._keep(alarm, watch, step)
+        return alarm
+
+    def _unmark(self, watch: Watch, marks: frozenset[Mark], step: Step) -> bool:
+        """An alarm of a drill or a test that is raised again without it is for real: True."""
+        alarm = watch.alarm
+        if alarm is None or marks.issuperset(alarm.marks):
+            return False
+        self.write(watch, "unmarked", {"marks": [each for each in alarm.marks if each in marks]}, step)
+        return True
+
+    def _flags(self, watch: Watch, marks: frozenset[Mark], step: Step) -> dict[str, Any]:
+        """What marks and causes say of an alarm that is about to be raised; empty, nearly always."""
+        flags: dict[str, Any] = {}
+        if watch.alarm is not None:
+            return flags
+        tests = sorted(marks & TESTS)
+        if tests:
+            flags["marks"] = [str(each) for each in tests]
+        if not marks.isdisjoint(OFF):
+            flags["out_of_service"] = True
+        if watch.rule.alarm_class.is_life_safety:
+            return flags
+        shelf = self._marks.shelf_of(watch.rule.id, watch.source_id)
+        if shelf is not None and shelf.until_at is not None:
+            flags |= {"shelved_until": shelf.until_at.isoformat(), "shelved_by": shelf.by}
+        cause = self.cause_of(watch, step)
+        if cause:
+            flags["suppressed_by"] = cause
+        return flags
+
+    def suppress(self, alarm: Alarm, by: str, step: Step) -> Alarm:
+        """Silence it as a consequence of the alarm ``by``; its parts go on below. Never life safety."""
+        assert not alarm.alarm_class.is_life_safety, f"{alarm.id} is life safety: never grouped away"
+        alarm = self.alarms.get(alarm.id, alarm)
+        return alarm if alarm.suppressed_by == by else self.add(alarm, "suppressed", {"by": by}, step)
+
+    def unsuppress(self, alarm: Alarm, step: Step) -> Alarm:
+        """Its cause is gone: show it as it is."""
+        alarm = self.alarms.get(alarm.id, alarm)
+        return self.add(alarm, "unsuppressed", {}, step) if alarm.is_open and alarm.suppressed_by else alarm
+
+    def add(self, alarm: Alarm, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor = SYSTEM) -> Alarm:
+        """One event of an open alarm, whether its rule and point are still there or not."""
+        watch = self.watch_of(alarm)
+        if watch is None:
+            return self._write_orphan(alarm, kind, data, step, actor=actor)
+        return self.write(watch, kind, data, step, actor=actor)
 
     def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor = SYSTEM) -> Alarm:
         """One event of the alarm of ``watch``, and what follows from it: commands, notices."""
@@ -121,6 +189,8 @@ class Book:
         alarm = self._enter(before, event, watch, step)
         if before is not None and watch.rule.actions:
             self.releases.note(event, before, alarm, watch)
+            if kind in _SHOWN:
+                self._command(watch, _resumed(watch, before, alarm), alarm_id, version, step)
         self._tells.after(event, alarm, watch.rule, step)
         self.fires.heard(alarm, step)
         return alarm
@@ -160,31 +230,43 @@ class Book:
                 yield alarm, watch
 
     def answer(self, request: OperatorRequest, step: Step) -> None:
-        """Do what an operator asks, or say why not."""
+        """Do what an operator asks of an alarm, or say why not."""
         alarm = self.alarms.get(request.alarm_id)
-        verdict: Accepted | Refusal
-        if step.now.utc > request.expires_at:
-            verdict = Refusal(Code.EXPIRED, {"expired_at": request.expires_at.isoformat()})
-        elif alarm is None:
+        verdict: Accepted | Refusal | None = self.refuse_late(request, step)
+        if verdict is None and alarm is None:
             verdict = Refusal(Code.ALREADY_ENDED if self._has_ended(request.alarm_id) else Code.UNKNOWN_ALARM)
-        else:
+        elif verdict is None and alarm is not None:
             watch = self.watch_of(alarm)
-            verdict = decide(request, alarm, watch.rule.outcomes if watch else ())
+            verdict = decide(request, alarm, watch.rule if watch else None, step.now)
         if isinstance(verdict, Refusal):
-            self._counters.count("requests_refused", code=str(verdict.code))
-            version = alarm.version if alarm else 0
-            step.replies.append(Reply(request.id, False, str(verdict.code), verdict.detail, version))
+            self.refuse(request, verdict, alarm.version if alarm else 0, step)
             return
         assert alarm is not None
+        assert verdict is not None
         alarm = self._obey(alarm, verdict, request.actor, step)
         alarm = self.alarms.get(alarm.id, alarm)  # a person's word may have confirmed a fire, which is an event too
         step.replies.append(Reply(request.id, True, version=alarm.version))
 
+    def refuse_late(self, request: OperatorRequest, step: Step) -> Refusal | None:
+        """A request that comes after its deadline is not carried out."""
+        if step.now.utc <= request.expires_at:
+            return None
+        return Refusal(Code.EXPIRED, {"expired_at": request.expires_at.isoformat()})
+
+    def refuse(self, request: OperatorRequest, refusal: Refusal, version: int, step: Step) -> None:
+        """Say why not; counted."""
+        self._counters.count("requests_refused", code=str(refusal.code))
+        step.replies.append(Reply(request.id, False, str(refusal.code), refusal.detail, version))
+
     def _obey(self, alarm: Alarm, accepted: Accepted, actor: Actor, step: Step) -> Alarm:
+        alarm = self.add(alarm, accepted.kind, accepted.data, step, actor=actor)
+        if accepted.kind == "shelved":
+            self._marks.shelve(alarm, accepted.data["reason"], step)
+        elif accepted.kind == "unshelved":
+            self._marks.unshelve(alarm, actor, step)
         watch = self.watch_of(alarm)
         if watch is None:
-            return self._write_orphan(alarm, accepted.kind, accepted.data, step, actor=actor)
-        alarm = self.write(watch, accepted.kind, accepted.data, step, actor=actor)
+            return alarm
         if accepted.kind == "closed" and is_event(watch.rule.condition) and alarm.condition is AlarmCondition.ACTIVE:
             # An event has no end of its own (releasing the button clears nothing): a person's word ends it.
             return self.write(watch, "returned", {"because": "closed"}, step)
@@ -199,14 +281,14 @@ class Book:
         self._keep(alarm, watch, step)
         return alarm
 
-    def _command(self, watch: Watch, alarm_id: str, version: int, step: Step) -> None:
+    def _command(self, watch: Watch, outputs: Outputs, alarm_id: str, version: int, step: Step) -> None:
         """What the alarm sets in motion. What is for safety leaves now: before it is told or written anywhere."""
-        found = commands(watch.outputs, alarm_id, version, step.now)
+        found = commands(outputs, alarm_id, version, step.now)
         safety = [each for each in found if each.is_safety]
         if safety:
             self.act(safety, step.now)
         step.commands += found
-        unreached = sum(not targets for _, targets in watch.outputs)
+        unreached = sum(not targets for _, targets in outputs)
         if unreached:
             self._counters.count("actions_without_target", unreached, rule=watch.rule.id)
 
@@ -225,6 +307,26 @@ class Book:
         watch = self.watches.get((rule_id, point_id))
         is_number = occurrence.isdecimal() and len(occurrence) <= 9
         return watch is not None and is_number and 1 <= int(occurrence) <= watch.occurrence
+
+
+def _no_cause(_watch: Watch, _step: Step) -> str:
+    """Where nothing is grouped."""
+    return ""
+
+
+def _resumed(watch: Watch, before: Alarm, after: Alarm) -> Outputs:
+    """The outputs that were withheld from an alarm and that it wants now."""
+    return tuple(
+        (action, targets)
+        for action, targets in watch.outputs
+        if withholds(before, action) and not withholds(after, action) and _wants(after, action)
+    )
+
+
+def _wants(alarm: Alarm, action: Action) -> bool:
+    if action.until:
+        return holds(alarm, action)
+    return alarm.condition is AlarmCondition.ACTIVE
 
 
 def _next(watch: Watch) -> tuple[str, int]:

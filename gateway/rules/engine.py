@@ -20,6 +20,8 @@ from gateway.model import (
     DeviceStatus,
     Handling,
     Input,
+    Mark,
+    MarkChange,
     Now,
     OperatorRequest,
     Quality,
@@ -38,6 +40,8 @@ from gateway.rules.delays import Delays
 from gateway.rules.judge import Ground, Judge
 from gateway.rules.kinds import OWNERS, judge_of
 from gateway.rules.linkage import Linkage
+from gateway.rules.marking import Marking
+from gateway.rules.marks import Marks
 from gateway.rules.points import ONLINE, RESPONDING, Doubt, PointState, as_bad, doubt_of, states_of
 from gateway.rules.ports import Act, NoticePolicy, no_act
 from gateway.rules.tells import Tells
@@ -58,7 +62,10 @@ class Engine:
         self._points = states_of(site.devices.values())
         self._timers = Timers()
         self._tells = Tells(policy, self._timers)
-        self._book = Book(counters, self._tells)
+        self._marks = Marks(site.devices.values(), self._timers)
+        self._book = Book(counters, self._tells, self._marks)
+        self._book.fires.counts = self._marks.counts
+        self._marking = Marking(self._book, self._marks, self._timers)
         self._delays = Delays(self._timers, self._book)
         self._calendars = Calendars(site.calendars, ZoneInfo(site.timezone))
         self._ground = Ground(
@@ -71,6 +78,8 @@ class Engine:
             linkage=Linkage(site.devices.values()),
             calendars=self._calendars,
             counters=counters,
+            counts=self._marks.counts,
+            is_away=lambda device_id: Mark.AWAY in self._marks.of(device_id),
         )
         self._judges: dict[str, Judge] = {}  # by rule id: rules that need more than one value
         self._gated: list[tuple[PointWatch, Gate]] = []  # plain levels that have calendars
@@ -84,12 +93,14 @@ class Engine:
             "clear": self._delays.ring,
             "tell": self._ring_tell,
             **dict.fromkeys(OWNERS, self._ring_judge),
+            "mark": self._marking.ring,
         }
         self._restores: dict[str, Callable[[str, datetime, float, Now], bool]] = {
             "for": self._delays.restore,
             "clear": self._delays.restore,
             "tell": self._restore_tell,
             **dict.fromkeys(OWNERS, self._restore_judge),
+            "mark": self._marks.restore_timer,
         }
         self._settle_s = settle_s
         self._started_mono_s = float("-inf")
@@ -97,6 +108,11 @@ class Engine:
         self._is_started = False
         for rule in site.rules:
             self._add(rule)
+
+    @property
+    def marks(self) -> Marks:
+        """The marks that are set."""
+        return self._marks
 
     @property
     def alarms(self) -> Mapping[str, Alarm]:
@@ -109,13 +125,15 @@ class Engine:
         occurrences: Mapping[tuple[str, str], int],
         timers: Iterable[tuple[str, datetime, float]],
         now: Now,
+        marks: Iterable[MarkChange] = (),
     ) -> None:
         """Go on where the journal ends.
 
         ``alarms``: at least the open ones. ``occurrences``: the highest occurrence used per (rule id, point id).
-        ``timers``: (key, started_at, duration_s) as last given out in `Step.timers`.
+        ``timers``: (key, started_at, duration_s) as last given out in `Step.timers`. ``marks``: those that are set.
         """
         self._start(now)
+        self._marks.restore(marks)
         for source, occurrence in occurrences.items():
             watch = self._book.watches.get(source)
             if watch is not None:
@@ -175,17 +193,23 @@ class Engine:
                 read(each, step)
             elif isinstance(each, OperatorRequest):
                 told = len(step.events)
-                self._book.answer(each, step)
+                (self._book if each.verb.is_of_alarm else self._marking).answer(each, step)
                 self._hear_person(step.events[told:], step)
             elif isinstance(each, DeviceStatus):
                 self._status(each, step)
             elif isinstance(each, CommandResult):
                 self._hear_result(each, step)
-        if step.marks:
-            self._book.fires.settle(step)
+        self._follow_marks(step)
         self._book.release(step)
         self._counters.counts["readings_accepted", ()] += len(step.readings)
         return step
+
+    def _follow_marks(self, step: Step) -> None:
+        """Other devices than before may count."""
+        if step.marks:
+            self._book.fires.settle(step)
+            for judge in self._judges.values():
+                judge.look_again(step)
 
     def _start(self, now: Now) -> None:
         self._is_started = True
@@ -207,9 +231,10 @@ class Engine:
         self._book.fires.settle(step)
         for alarm in self._book.alarms.values():
             watch = self._book.watch_of(alarm)
-            if watch is not None and alarm.handling is Handling.NEW:
+            if watch is not None and alarm.handling is Handling.NEW and not alarm.is_muted:
                 self._tells.resume(alarm, watch.rule, kept.pop(alarm.id, {}), step)
         step.timers += [TimerChange(key, None) for keys in kept.values() for key in keys]
+        self._marking.resume(step)
         self._pass_gates([each for each in self._calendars.gates if not each.is_open], step)
         for judge in self._judges.values():
             judge.resume(step)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from gateway.model import SYSTEM, Action, Alarm, AlarmEvent, Command, Device, Handling, Now
+from gateway.rules.marks import withholds
 from gateway.rules.table import SOUNDLESS
 from gateway.rules.watch import Watch
 
@@ -94,7 +95,7 @@ def holds(alarm: Alarm, action: Action) -> bool:
     A latch is opened by ``reset`` when nothing else is missing, so the end of an alarm is its reset, or the end of
     one that does not latch.
     """
-    if action.value is not True or not alarm.is_open:
+    if action.value is not True or not alarm.is_open or withholds(alarm, action):
         return False
     if action.until != "silenced":
         return True

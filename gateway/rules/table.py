@@ -15,6 +15,14 @@ Decisions, and where they come from (alarms.md section 2; ISA-18.2 as in OPC 100
 - ``note`` is always possible, also after closing. Nothing is possible after the end: the record is complete.
 - ``reset`` asks for two things and names every one that is missing.
 - An event (a press) has no end of its own: ``close`` is followed by ``returned``, so that it can be reset.
+- ``shelve`` (搁置) is of the tag, the rule at its source: it holds over returns and new occurrences until its time.
+  A shelved alarm cannot be shelved once more (OPC UA: Bad_ConditionAlreadyShelved): whoever wants longer looks at
+  the true state in between. Who may, and for how long: `SHELVING`; fire, gas and sos never.
+- Shelved, suppressed by its cause, out of service (with 停用: of what was open already) are flags beside the four
+  parts: they move no part, so that lifting them shows the truth (ISA-18.2: orthogonal to the base machine). A point
+  that is disabled raises nothing new, but no mark ever ends an alarm: it stays, silent, until it is handled as usual.
+- ``unmarked`` says that what was raised in a drill, walk test or commissioning is there without it: it is for real
+  now, and whoever had it in hand had it as a test. So it is new again.
 - ``withdrawn`` says that the rule or point is gone from the configuration: nothing will report or reset it any more.
 - When an alarm ends (`ENDINGS`): never while active or latched. Fire, gas, sos and security wait for ``close``.
   Warning and supervisory wait for ``take`` (RTN_UNACK stays on the list, ACK goes by itself). Fault and maintenance
@@ -25,8 +33,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-from gateway.model import AlarmClass, AlarmCondition, Handling, Verb
+from gateway.model import Alarm, AlarmClass, AlarmCondition, Handling, Mark, Verb
 
 NEW, TAKEN, VERIFYING, HANDLING, CLOSED = Handling
 ACTIVE, RETURNED = AlarmCondition
@@ -49,6 +58,25 @@ class Code(StrEnum):
     MISSING_ARGUMENT = "missing_argument"
     BAD_ARGUMENT = "bad_argument"
     BAD_OUTCOME = "bad_outcome"
+    ALREADY_SHELVED = "already_shelved"
+    NOT_SHELVED = "not_shelved"
+    NOT_SHELVABLE = "not_shelvable"
+    ROLE_NOT_ALLOWED = "role_not_allowed"
+    TOO_LONG = "too_long"
+    ALREADY_MARKED = "already_marked"
+    NOT_MARKED = "not_marked"
+    UNKNOWN_TARGET = "unknown_target"
+    TOO_MANY_MARKS = "too_many_marks"
+
+
+class State(NamedTuple):
+    """What the verbs look at: the four parts of an alarm and the one flag that has verbs of its own."""
+
+    handling: Handling
+    condition: AlarmCondition
+    is_latched: bool
+    is_sounding: bool
+    is_shelved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +90,16 @@ class Row:
     condition: AlarmCondition | None = None
     is_latched: bool | None = None
     is_sounding: bool | None = None
+    is_shelved: bool | None = None
 
-    def fits(self, handling: Handling, condition: AlarmCondition, *, is_latched: bool, is_sounding: bool) -> bool:
+    def fits(self, state: State) -> bool:
         """Is this the line for that state?"""
         return (
-            handling in self.handling
-            and self.condition in {None, condition}
-            and self.is_latched in {None, is_latched}
-            and self.is_sounding in {None, is_sounding}
+            state.handling in self.handling
+            and self.condition in {None, state.condition}
+            and self.is_latched in {None, state.is_latched}
+            and self.is_sounding in {None, state.is_sounding}
+            and self.is_shelved in {None, state.is_shelved}
         )
 
 
@@ -97,6 +127,10 @@ VERBS: tuple[Row, ...] = (
     Row(Verb.RESET, codes=(Code.CONDITION_ACTIVE,), condition=ACTIVE, handling=(CLOSED,)),
     Row(Verb.RESET, codes=(Code.NO_OUTCOME,), condition=RETURNED, handling=_UNCLOSED),
     Row(Verb.RESET, event="reset", condition=RETURNED, handling=(CLOSED,), is_latched=True),
+    Row(Verb.SHELVE, codes=(Code.ALREADY_SHELVED,), is_shelved=True),
+    Row(Verb.SHELVE, event="shelved", is_shelved=False),
+    Row(Verb.UNSHELVE, event="unshelved", is_shelved=True),
+    Row(Verb.UNSHELVE, codes=(Code.NOT_SHELVED,), is_shelved=False),
 )
 
 ARGUMENTS: dict[Verb, tuple[str, ...]] = {
@@ -107,7 +141,46 @@ ARGUMENTS: dict[Verb, tuple[str, ...]] = {
     Verb.NOTE: ("text",),
     Verb.CLOSE: ("outcome", "cause"),
     Verb.RESET: (),
+    Verb.SHELVE: ("minutes", "reason"),
+    Verb.UNSHELVE: (),
+    Verb.MARK: ("mark", "scope", "reason"),
+    Verb.UNMARK: ("mark", "scope"),
 }
+
+_HOUR_S = 3600.0
+_ANYBODY = {"duty": 8 * _HOUR_S, "supervisor": 24 * _HOUR_S}
+SHELVING: dict[AlarmClass, dict[str, float]] = {  # who may shelve it, and for how many seconds at most
+    AlarmClass.FIRE: {},
+    AlarmClass.GAS: {},
+    AlarmClass.SOS: {},
+    AlarmClass.SECURITY: {"supervisor": 24 * _HOUR_S},
+    AlarmClass.WARNING: _ANYBODY,
+    AlarmClass.SUPERVISORY: _ANYBODY,
+    AlarmClass.FAULT: _ANYBODY,
+    AlarmClass.MAINTENANCE: _ANYBODY,
+}
+
+
+class MarkLimit(NamedTuple):
+    """Who may set a mark, where, and for how many seconds at most (None: also without an end)."""
+
+    roles: tuple[str, ...]
+    scopes: tuple[str, ...]
+    longest_s: float | None
+
+
+_PLACES = ("room", "floor", "unit", "building", "zone")
+_MASTERS = ("supervisor", "installer")
+MARKING: dict[Mark, MarkLimit] = {
+    # A whole site is never switched off or taken out of service: that is nobody's meaning, and everybody's danger.
+    Mark.DISABLED: MarkLimit(_MASTERS, ("point", "device", *_PLACES), None),
+    Mark.OUT_OF_SERVICE: MarkLimit(_MASTERS, ("point", "device", *_PLACES), 7 * 24 * _HOUR_S),
+    Mark.DRILL: MarkLimit(("supervisor",), ("device", *_PLACES, "site"), 4 * _HOUR_S),
+    Mark.WALK_TEST: MarkLimit(_MASTERS, ("point", "device", *_PLACES), 8 * _HOUR_S),
+    Mark.COMMISSIONING: MarkLimit(_MASTERS, ("device", *_PLACES, "site"), 30 * 24 * _HOUR_S),
+    Mark.AWAY: MarkLimit(("duty", "supervisor"), ("device", "room"), 90 * 24 * _HOUR_S),
+}
+LIFTERS = ("duty", "supervisor", "installer")  # whoever is there may have the truth shown again
 
 
 class Latch(StrEnum):
@@ -142,7 +215,18 @@ EFFECTS: dict[str, Effect] = {
     "closed": Effect(handling=tuple((each, CLOSED) for each in _IN_HAND), sound=Latch.CLEAR),
     "reset": Effect(latch=Latch.CLEAR),
     "confirmed": Effect(),  # a fire, by a second device or a person (`gateway.rules.confirm`)
+    "shelved": Effect(),
+    "unshelved": Effect(),
+    "suppressed": Effect(),
+    "unsuppressed": Effect(),
+    "out_of_service": Effect(),
+    "in_service": Effect(),
+    "unmarked": Effect(handling=tuple((each, NEW) for each in (*_IN_HAND, CLOSED))),
 }
+
+
+FLAGS: dict[str, str] = {"shelved": "unshelved", "suppressed": "unsuppressed", "out_of_service": "in_service"}
+"""The event that sets a flag beside the four parts, and the one that lifts it again."""
 
 
 class Ending(StrEnum):
@@ -173,10 +257,16 @@ DONE: dict[Ending, frozenset[Handling]] = {
 SOUNDLESS = frozenset({AlarmClass.MAINTENANCE})  # never annunciated: goes to one work list
 
 
-def row_for(verb: Verb, handling: Handling, condition: AlarmCondition, *, is_latched: bool, is_sounding: bool) -> Row:
-    """The line of `VERBS` for this state. Every state has one (a test asks for all)."""
+def state_of(alarm: Alarm) -> State:
+    """What the verbs look at of ``alarm``."""
+    is_shelved = alarm.shelved_until_at is not None
+    return State(alarm.handling, alarm.condition, alarm.is_latched, alarm.is_sounding, is_shelved)
+
+
+def row_for(verb: Verb, state: State) -> Row:
+    """The line of `VERBS` for this state. Every state has one for every verb of an alarm (a test asks for all)."""
     for row in VERBS:
-        if row.verb is verb and row.fits(handling, condition, is_latched=is_latched, is_sounding=is_sounding):
+        if row.verb is verb and row.fits(state):
             return row
-    msg = f"the alarm table has no line for {verb} in {handling}, {condition}"
+    msg = f"the alarm table has no line for {verb} in {state}"
     raise AssertionError(msg)

@@ -8,8 +8,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from gateway.model import AlarmClass, AlarmCondition, Handling, Verb
-from gateway.rules.table import ARGUMENTS, DONE, EFFECTS, ENDINGS, SOUNDLESS, VERBS, Code, Effect, Ending, Latch, Row
+from gateway.model import AlarmClass, AlarmCondition, Handling, Mark, Verb
+from gateway.rules.table import (
+    ARGUMENTS,
+    DONE,
+    EFFECTS,
+    ENDINGS,
+    FLAGS,
+    MARKING,
+    SHELVING,
+    SOUNDLESS,
+    VERBS,
+    Code,
+    Effect,
+    Ending,
+    Latch,
+    Row,
+)
 
 _VERBS = {
     Verb.SILENCE: "消音",
@@ -19,6 +34,23 @@ _VERBS = {
     Verb.ARRIVE: "到场",
     Verb.CLOSE: "办结",
     Verb.RESET: "复位",
+    Verb.SHELVE: "搁置",
+    Verb.UNSHELVE: "取消搁置",
+}
+_ROLES = {"duty": "值班", "supervisor": "主管", "installer": "安装"}
+_MARKS: dict[Mark, tuple[str, str]] = {
+    Mark.DISABLED: ("停用", "不再产生报警;已有的报警不响、不通知,照常处置 / raises nothing; what is open goes silent"),
+    Mark.OUT_OF_SERVICE: (
+        "检修",
+        "照常记录,不响、不通知、不联动、不参与确认 / recorded; no sound, notice or command, never confirms",
+    ),
+    Mark.DRILL: (
+        "演练",
+        "报警带标记,联动照常,不通知外部人员 / alarms carry the mark; commands run; nobody outside is told",
+    ),
+    Mark.WALK_TEST: ("走测", "报警带标记,不联动,不参与确认 / alarms carry the mark; no command, never confirms"),
+    Mark.COMMISSIONING: ("调试", "报警带标记,不通知外部人员 / alarms carry the mark; nobody outside is told"),
+    Mark.AWAY: ("外出", "住户外出,不判断生命体征 / no sign of life is expected"),
 }
 _HANDLINGS = {
     Handling.NEW: "未接警",
@@ -49,10 +81,31 @@ _CODES: dict[Code, tuple[str, str]] = {
     Code.MISSING_ARGUMENT: ("缺少必填项", "a required argument is missing"),
     Code.BAD_ARGUMENT: ("填写的内容不对", "an argument is not one of what is expected"),
     Code.BAD_OUTCOME: ("处置结果不在本规则的选项中", "the outcome is not in the rule's vocabulary"),
+    Code.ALREADY_SHELVED: ("已经搁置,先取消", "it is shelved already: unshelve it first"),
+    Code.NOT_SHELVED: ("没有搁置", "it is not shelved"),
+    Code.NOT_SHELVABLE: ("这一类报警或这条规则不许搁置", "its class or rule is never shelved"),
+    Code.ROLE_NOT_ALLOWED: ("账号没有这个权限", "the role may not do this"),
+    Code.TOO_LONG: ("时间超过上限(上限是多少)", "longer than the limit, which is told"),
+    Code.ALREADY_MARKED: ("已经设置过(谁、何时)", "it is set already: by whom, when"),
+    Code.NOT_MARKED: ("没有这个标记", "there is no such mark"),
+    Code.UNKNOWN_TARGET: ("没有这个地方、设备或测点", "there is no such place, device or point"),
+    Code.TOO_MANY_MARKS: ("标记太多", "there are too many marks"),
 }
 
 _PARTS = """一条报警有四个互相独立的部分:状态(报警中/已恢复)、处置、锁存、声音。
 An alarm has four independent parts: condition, handling, latch, sound."""
+
+
+_SHOWN = """搁置、归入原因、停止使用是四个部分之外的三个标志:
+有其中之一时不响、不通知,四个部分照常变化,取消后显示真实状态。
+Shelved, suppressed by a cause and out of service are flags beside the four parts:
+with any of them there is no sound and no notice; the parts go on below, and lifting the flag shows them."""
+
+
+_SHELVED = """搁置的是一条规则在一个测点上的全部报警,到时自动结束。规则可以用 `shelve:` 缩短或禁止。
+Shelving is of a rule at its source, over all its alarms, and ends by itself. A rule may shorten or forbid it."""
+_MARKED = """标记从不改变报警的状态和锁存,也不结束报警。取消标记后显示真实状态。
+A mark never moves the condition or the latch and ends no alarm; lifting it shows the truth."""
 
 
 def as_markdown() -> str:
@@ -69,6 +122,15 @@ def as_markdown() -> str:
         "## 事件 · Events",
         "空格表示不变。An empty cell stays as it is.",
         _table(("事件 event", "状态 condition", "处置 handling", "锁存 latch", "声音 sound"), map(_event_row, EFFECTS)),
+        "## 四个部分和标志 · Parts and flags",
+        _SHOWN,
+        _parts_diagram(),
+        "## 搁置 · Shelving",
+        _SHELVED,
+        _table(("类别 class", "谁、最长 who, how long at most"), map(_shelving_row, AlarmClass)),
+        "## 标记 · Marks",
+        _MARKED,
+        _table(("标记 mark", "谁 who", "范围 scope", "最长 at most", "作用 effect"), map(_mark_row, MARKING)),
         "## 结束 · Ending",
         "报警中或锁存中的报警从不结束。An alarm never ends while it is active or latched; then it waits for:",
         _table(("类别 class", "还要 waits for", "声音 sound"), map(_ending_row, AlarmClass)),
@@ -104,6 +166,53 @@ def _event_row(kind: str) -> tuple[str, ...]:
     effect: Effect = EFFECTS[kind]
     handling = "new" if kind == "raised" else ", ".join(f"{a} → {b}" for a, b in effect.handling)
     return f"`{kind}`", str(effect.condition or ""), handling, _LATCHES[effect.latch], _LATCHES[effect.sound]
+
+
+def _shelving_row(each: AlarmClass) -> tuple[str, ...]:
+    limits = ", ".join(f"{_ROLES[role]} {role} {longest / 3600:g} h" for role, longest in SHELVING[each].items())
+    return f"`{each}`", limits or "从不 never"
+
+
+def _mark_row(mark: Mark) -> tuple[str, ...]:
+    limit = MARKING[mark]
+    name, effect = _MARKS[mark]
+    longest = "可以没有期限 no end is allowed" if limit.longest_s is None else f"{limit.longest_s / 3600:g} h"
+    roles = ", ".join(f"{_ROLES[each]} {each}" for each in limit.roles)
+    return f"{name} `{mark}`", roles, ", ".join(f"`{each}`" for each in limit.scopes), longest, effect
+
+
+def _parts_diagram() -> str:
+    """Condition, latch, sound and the flags: each moves by itself, so they are drawn side by side."""
+    regions = [_condition_edges(), _latch_edges(), _sound_edges()]
+    for on, off in FLAGS.items():
+        regions.append([f"[*] --> not_{on}", f"not_{on} --> {on}: {on}", f"{on} --> not_{on}: {off}"])
+    lines = ["```mermaid", "stateDiagram-v2", '    state "open" as alarm {']
+    for number, region in enumerate(regions):
+        lines += ["        --"] * (number > 0) + [f"        {each}" for each in region]
+    return "\n".join([*lines, "    }", "```"])
+
+
+def _condition_edges() -> list[str]:
+    kinds = {state: [kind for kind, each in EFFECTS.items() if each.condition is state] for state in AlarmCondition}
+    returns, raises = kinds[AlarmCondition.RETURNED], kinds[AlarmCondition.ACTIVE]
+    again = [kind for kind in raises if kind != "raised"]
+    return ["[*] --> active", f"active --> returned: {', '.join(returns)}", f"returned --> active: {', '.join(again)}"]
+
+
+def _latch_edges() -> list[str]:
+    clears = [kind for kind, each in EFFECTS.items() if each.latch is Latch.CLEAR]
+    return ["[*] --> latched", "[*] --> unlatched", f"latched --> unlatched: {', '.join(clears)}"]
+
+
+def _sound_edges() -> list[str]:
+    clears = [kind for kind, each in EFFECTS.items() if each.sound is Latch.CLEAR]
+    sounds = [kind for kind, each in EFFECTS.items() if each.sound in {Latch.SET, Latch.AS_RAISED} and kind != "raised"]
+    return [
+        "[*] --> sounding",
+        "[*] --> silent",
+        f"sounding --> silent: {', '.join(clears)}",
+        f"silent --> sounding: {', '.join(sounds)}",
+    ]
 
 
 def _ending_row(each: AlarmClass) -> tuple[str, ...]:

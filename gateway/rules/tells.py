@@ -55,7 +55,7 @@ class Tells:
 
     def after(self, event: AlarmEvent, alarm: Alarm, rule: Rule, step: Step) -> None:
         """Tell those who must hear of ``event`` now, start the delays of the others."""
-        if alarm.handling is not Handling.NEW or not alarm.is_open:
+        if alarm.handling is not Handling.NEW or not alarm.is_open or alarm.is_muted:
             self.forget(alarm, step)
             return
         reason = self._policy.reason(event)

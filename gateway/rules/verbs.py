@@ -1,18 +1,20 @@
 """Room: rules. What an operator's request does to an alarm: an event, or a refusal that says why.
 
-Who may do what is the web's question; what a state allows is in `gateway.rules.table`.
+Who may do what is the web's question, except how long who may shelve; what a state allows is in `gateway.rules.table`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-from gateway.model import Alarm, OperatorRequest, Verb
-from gateway.rules.table import ARGUMENTS, Code, row_for
+from gateway.model import Alarm, Now, OperatorRequest, Rule, Verb
+from gateway.rules.table import ARGUMENTS, SHELVING, Code, row_for, state_of
 
-MAX_TEXT = 2000  # characters of a note, outcome or cause
+MAX_TEXT = 2000  # characters of a note, outcome, cause or reason
+_MINUTES_DIGITS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +33,17 @@ class Accepted:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-def decide(request: OperatorRequest, alarm: Alarm, outcomes: tuple[str, ...]) -> Accepted | Refusal:
-    """What ``request`` does to the open ``alarm``; ``outcomes`` is the vocabulary of its rule, empty for any word."""
+def decide(request: OperatorRequest, alarm: Alarm, rule: Rule | None, now: Now) -> Accepted | Refusal:
+    """What ``request`` does to the open ``alarm``; ``rule`` is None where the configuration has it no more."""
     if request.version != alarm.version:
         return Refusal(Code.STALE_VERSION, who_did_what(alarm))
-    row = row_for(
-        request.verb,
-        alarm.handling,
-        alarm.condition,
-        is_latched=alarm.is_latched,
-        is_sounding=alarm.is_sounding,
-    )
+    row = row_for(request.verb, state_of(alarm))
     if row.codes:
         return Refusal(row.codes[0], {"codes": [str(each) for each in row.codes], **who_did_what(alarm)})
-    return _bad_argument(request, outcomes) or Accepted(row.event, _data(request))
+    refusal = bad_argument(request) or _bad_outcome(request, rule)
+    if refusal is None and request.verb is Verb.SHELVE:
+        refusal = _bad_shelving(request, alarm, rule)
+    return refusal or Accepted(row.event, _data(request, now))
 
 
 def who_did_what(alarm: Alarm) -> dict[str, Any]:
@@ -63,7 +62,8 @@ def who_did_what(alarm: Alarm) -> dict[str, Any]:
     }
 
 
-def _bad_argument(request: OperatorRequest, outcomes: tuple[str, ...]) -> Refusal | None:
+def bad_argument(request: OperatorRequest) -> Refusal | None:
+    """An argument that is missing, too long, or not one of what its verb takes."""
     args = request.args
     missing = [name for name in ARGUMENTS[request.verb] if not args.get(name, "").strip()]
     if missing:
@@ -73,12 +73,45 @@ def _bad_argument(request: OperatorRequest, outcomes: tuple[str, ...]) -> Refusa
         return Refusal(Code.BAD_ARGUMENT, {"arguments": too_long, "expected": f"at most {MAX_TEXT} characters"})
     if request.verb is Verb.VERIFY and args["real"] not in {"true", "false"}:
         return Refusal(Code.BAD_ARGUMENT, {"arguments": ["real"], "expected": "true or false"})
-    if request.verb is Verb.CLOSE and outcomes and args["outcome"] not in outcomes:
+    return None
+
+
+def minutes_of(request: OperatorRequest) -> int | Refusal:
+    """The argument ``minutes``: a whole number, not 0."""
+    text = request.args["minutes"].strip()
+    minutes = int(text) if len(text) <= _MINUTES_DIGITS and text.isascii() and text.isdecimal() else 0
+    return minutes or Refusal(Code.BAD_ARGUMENT, {"arguments": ["minutes"], "expected": "a whole number of minutes"})
+
+
+def too_long(minutes: int, longest_s: float) -> Refusal | None:
+    """More than the limit; it says the limit."""
+    return Refusal(Code.TOO_LONG, {"longest_minutes": int(longest_s // 60)}) if minutes * 60 > longest_s else None
+
+
+def _bad_outcome(request: OperatorRequest, rule: Rule | None) -> Refusal | None:
+    outcomes = rule.outcomes if rule else ()
+    if request.verb is Verb.CLOSE and outcomes and request.args["outcome"] not in outcomes:
         return Refusal(Code.BAD_OUTCOME, {"outcomes": list(outcomes)})
     return None
 
 
-def _data(request: OperatorRequest) -> dict[str, Any]:
+def _bad_shelving(request: OperatorRequest, alarm: Alarm, rule: Rule | None) -> Refusal | None:
+    """Life safety never, a rule may forbid it or allow less, a role that is not named may not."""
+    limits = SHELVING[alarm.alarm_class]
+    of_rule_s = rule.shelvable_s if rule and rule.shelvable_s is not None else float("inf")
+    if not limits or not of_rule_s:
+        return Refusal(Code.NOT_SHELVABLE, {"class": str(alarm.alarm_class)})
+    longest_s = limits.get(request.actor.role)
+    if longest_s is None:
+        return Refusal(Code.ROLE_NOT_ALLOWED, {"role": request.actor.role, "roles": sorted(limits)})
+    minutes = minutes_of(request)
+    return minutes if isinstance(minutes, Refusal) else too_long(minutes, min(longest_s, of_rule_s))
+
+
+def _data(request: OperatorRequest, now: Now) -> dict[str, Any]:
     if request.verb is Verb.VERIFY:
         return {"real": request.args["real"] == "true"}
-    return {name: request.args[name].strip() for name in ARGUMENTS[request.verb]}
+    data: dict[str, Any] = {name: request.args[name].strip() for name in ARGUMENTS[request.verb]}
+    if request.verb is Verb.SHELVE:
+        data["until"] = (now.utc + timedelta(minutes=int(data["minutes"]))).isoformat()
+    return data

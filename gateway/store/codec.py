@@ -10,7 +10,18 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Actor, Alarm, AlarmClass, AlarmCondition, AlarmEvent, Handling, Reading
+from gateway.model import (
+    Actor,
+    Alarm,
+    AlarmClass,
+    AlarmCondition,
+    AlarmEvent,
+    Handling,
+    Mark,
+    MarkChange,
+    Reading,
+    isa_state,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -70,6 +81,19 @@ def event_from_row(row: Sequence[Any]) -> AlarmEvent:
     return AlarmEvent(alarm_id, version, kind, from_ms(at_ms), Actor(*orjson.loads(actor)), orjson.loads(data))
 
 
+def mark_to_row(change: MarkChange) -> tuple[Any, ...]:
+    """(mark, scope, key, since_ms, until_ms, by, reason)."""
+    until_ms = None if change.until_at is None else to_ms(change.until_at)
+    return change.mark.value, change.scope, change.key, to_ms(change.since_at), until_ms, change.by, change.reason
+
+
+def mark_from_row(row: Sequence[Any]) -> MarkChange:
+    """From the row of `mark_to_row`."""
+    mark, scope, key, since_ms, until_ms, by, reason = row
+    until_at = None if until_ms is None else from_ms(until_ms)
+    return MarkChange(Mark(mark), scope, key, True, from_ms(since_ms), until_at, by, reason)
+
+
 def telemetry_body(readings: Sequence[Reading]) -> bytes:
     """One blob of a batch: zlib over {"r": [[point_id, value, at_ms, received_at_ms, quality], ...]}."""
     rows = []
@@ -83,8 +107,9 @@ def telemetry_body(readings: Sequence[Reading]) -> bytes:
 
 
 def alarm_body(event: AlarmEvent, alarm: Alarm) -> bytes:
-    """One event on its way to the clouds, with the alarm as it was when the batch ended."""
-    return orjson.dumps({"id": event.id, "event": event_to_json(event), "alarm": alarm_to_json(alarm)}, default=_plain)
+    """One event on its way to the clouds, with the alarm as it was when the batch ended and its ISA-18.2 state."""
+    told = alarm_to_json(alarm) | {"isa_state": isa_state(alarm)}
+    return orjson.dumps({"id": event.id, "event": event_to_json(event), "alarm": told}, default=_plain)
 
 
 def _scalar(value: Any) -> Any:

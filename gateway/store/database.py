@@ -6,6 +6,7 @@ stopped or stalled bridge can never hold a lock that an alarm waits for.
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
 
@@ -55,6 +56,11 @@ _GATEWAY_SCHEMA = (
     CREATE INDEX commands_because ON commands (because);
     CREATE INDEX notices_alarm ON notices (alarm_id);
     """,
+    """
+    CREATE TABLE marks (
+        mark TEXT NOT NULL, scope TEXT NOT NULL, key TEXT NOT NULL, since_ms INTEGER NOT NULL, until_ms INTEGER,
+        by TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (mark, scope, key)) WITHOUT ROWID;
+    """,
 )
 
 _BRIDGE_SCHEMA = (
@@ -70,6 +76,7 @@ _BRIDGE_SCHEMA = (
 )
 
 
+_TABLE = re.compile(r"CREATE TABLE (\w+)")
 _LOG_BYTES = 16_000_000  # to which the log shrinks after a reader had held it up
 
 
@@ -127,6 +134,7 @@ def _open(path: Path, schema: tuple[str, ...]) -> apsw.Connection:
         db = apsw.Connection(str(path))
         path.chmod(0o600)
         db.set_busy_timeout(5000)
+        _check(db, path, schema)
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", 2)  # FULL: a commit that returned survives a power cut
         db.pragma("foreign_keys", 1)
@@ -137,14 +145,41 @@ def _open(path: Path, schema: tuple[str, ...]) -> apsw.Connection:
     return db
 
 
-def _migrate(db: apsw.Connection, schema: tuple[str, ...]) -> None:
+def _check(db: apsw.Connection, path: Path, schema: tuple[str, ...]) -> None:
+    """Is it ours, and of a version that this program knows? Asked before anything is changed in it."""
     has = int(str(db.pragma("user_version")))
     if has > len(schema):
-        raise StoreError(f"the database is of a newer version ({has}) than this program knows ({len(schema)})")
+        raise StoreError(
+            f"数据库 {path} 是更新版本的程序写的(版本 {has},本程序只认得 {len(schema)})。"
+            "请用新版本的程序,或换一个 data_dir。\n"
+            f"{path} is of a newer version ({has}) than this program knows ({len(schema)}): "
+            "use the newer program, or another data_dir"
+        )
+    _compare_tables(db, path, schema[:has])
+
+
+def _migrate(db: apsw.Connection, schema: tuple[str, ...]) -> None:
+    has = int(str(db.pragma("user_version")))
     for number, script in enumerate(schema[has:], start=has + 1):
         with db:
             db.execute(script)
             db.pragma("user_version", number)
+
+
+def _compare_tables(db: apsw.Connection, path: Path, schema: tuple[str, ...]) -> None:
+    """A file of another program, or of a version that was never released: writing into it would ruin both."""
+    wanted = set(_TABLE.findall("".join(schema)))
+    rows = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    has = {str(name) for (name,) in rows}
+    if has == wanted:
+        return
+    missing, unknown = ", ".join(sorted(wanted - has)) or "-", ", ".join(sorted(has - wanted)) or "-"
+    raise StoreError(
+        f"数据库 {path} 不是本程序这个版本的(缺少的表:{missing};不认得的表:{unknown})。"
+        "请用写它的程序打开,或把它移走(会失去记录),或换一个 data_dir。\n"
+        f"{path} is not a database of this version (missing tables: {missing}; unknown tables: {unknown}): "
+        "open it with the program that wrote it, move it away (its records are lost then), or use another data_dir"
+    )
 
 
 def epoch(db: apsw.Connection) -> str:

@@ -15,11 +15,13 @@ import apsw
 import orjson
 
 from gateway.model import (
+    SYSTEM,
     Actor,
     Alarm,
     AlarmEvent,
     Command,
     CommandResult,
+    MarkChange,
     Notice,
     NoticeResult,
     Now,
@@ -64,6 +66,7 @@ class Restored:
     notices: tuple[Notice, ...]  # without a result
     digests: tuple[bytes, ...]  # of messages whose acknowledgement may not have reached the broker
     held: tuple[tuple[str, str], ...] = ()  # (alarm, point): what open alarms have switched on and not off again
+    marks: tuple[MarkChange, ...] = ()  # that are set
 
 
 class Journal:
@@ -156,6 +159,7 @@ class Journal:
             ),
             digests=self._recent_digests(),
             held=self._held(),
+            marks=_marks(db),
         )
 
     @property
@@ -197,8 +201,21 @@ class Journal:
                 db.execute("DELETE FROM timers WHERE key = ?", (key,))
             else:
                 db.execute("INSERT OR REPLACE INTO timers VALUES (?, ?, ?)", (key, codec.to_ms(started_at), duration_s))
+        for change in step.marks:
+            self._write_mark(change, now_ms)
         for reply in step.replies:
             self._write_reply(reply, requests[reply.request_id], now_ms)
+
+    def _write_mark(self, change: MarkChange, now_ms: int) -> None:
+        if change.is_set:
+            self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?, ?, ?)", codec.mark_to_row(change))
+            return
+        self._db.execute(
+            "DELETE FROM marks WHERE mark = ? AND scope = ? AND key = ?", (change.mark.value, change.scope, change.key)
+        )
+        if change.by == SYSTEM.name:  # nobody asked, so that no request is on record
+            detail = codec.dumps({"mark": change.mark.value, "scope": change.scope, "key": change.key})
+            write_audit(self._db, now_ms, SYSTEM, "mark.ended", detail)
 
     def _write_result(self, result: CommandResult | NoticeResult) -> None:
         if isinstance(result, CommandResult):
@@ -227,7 +244,8 @@ class Journal:
                 "code": reply.code,
             }
         )
-        write_audit(self._db, now_ms, request.actor, f"alarm.{request.verb.value}", detail)
+        what = f"alarm.{request.verb.value}" if request.verb.is_of_alarm else f"mark.{request.verb.value}"
+        write_audit(self._db, now_ms, request.actor, what, detail)
 
     def _write_receipts(self, digests: list[bytes]) -> None:
         if digests:
@@ -309,6 +327,10 @@ class JournalReader:
         rows = self._db.execute(f"SELECT {', '.join(names)} FROM commands WHERE because = ? ORDER BY id", (because,))  # noqa: S608 - constants
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    def marks(self) -> list[MarkChange]:
+        """The marks that are set: disabled, out of service, drills, tests, shelved."""
+        return list(_marks(self._db))
+
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
@@ -341,6 +363,11 @@ def _alarm_row(alarm: Alarm) -> tuple[Any, ...]:
         alarm.id, alarm.rule_id, alarm.point_id, alarm.occurrence, alarm.is_open,
         codec.to_ms(alarm.raised_at), codec.dumps(codec.alarm_to_json(alarm)),
     )  # fmt: skip
+
+
+def _marks(db: apsw.Connection) -> tuple[MarkChange, ...]:
+    rows = db.execute("SELECT mark, scope, key, since_ms, until_ms, by, reason FROM marks ORDER BY mark, scope, key")
+    return tuple(codec.mark_from_row(row) for row in rows)
 
 
 def _alarms(rows: Iterable[Sequence[Any]]) -> tuple[Alarm, ...]:

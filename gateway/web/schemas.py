@@ -74,6 +74,8 @@ class VerbBody(Asked):
     text: Annotated[Words | None, Field(description="note: the words")] = None
     outcome: Annotated[Words | None, Field(description="close: one of the rule's outcomes")] = None
     cause: Annotated[Words | None, Field(description="close: why it happened")] = None
+    minutes: Annotated[int | None, Field(ge=1, le=10_000, strict=True, description="shelve: for how long")] = None
+    reason: Annotated[Words | None, Field(description="shelve: why")] = None
 
 
 class Told(BaseModel):
@@ -100,7 +102,17 @@ class AlarmOut(Told):
     condition: Literal["active", "returned"]
     handling: Literal["new", "taken", "verifying", "handling", "closed"]
     is_latched: bool
-    is_sounding: bool
+    is_sounding: bool = Field(description="is it heard now? Not while it is muted")
+    isa_state: Literal[
+        "NORMAL", "UNACK", "ACKED", "RTN_UNACK", "LATCHED_UNACK", "LATCHED_ACK", "SHELVED", "SUPPRESSED_BY_DESIGN",
+        "OUT_OF_SERVICE",
+    ]  # fmt: skip
+    is_muted: bool = Field(description="neither heard nor told for now: shelved, suppressed or out of service")
+    shelved_until_at: datetime | None
+    shelved_by: str
+    suppressed_by: str = Field(description="id of the alarm that is its cause; empty for none")
+    is_out_of_service: bool
+    marks: list[str] = Field(description="drill, walk_test, commissioning: never in statistics")
     is_unconfirmed: bool = Field(description="known from before a restart; its point has not reported since")
     is_open: bool
     value: bool | int | float | str | None

@@ -94,13 +94,37 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "Not done: what was filled in is not acceptable. Correct it.",
     ),
     "bad_outcome": ("没有执行:请从列表里选处理结果。", "Not done: choose the outcome from the list."),
+    "already_shelved": (
+        "没有执行:这条报警已经搁置。要改时间请先取消搁置,看清现在的状态。",
+        "Not done: this alarm is shelved already. To change the time, unshelve it and look at its true state first.",
+    ),
+    "not_shelved": ("没有执行:这条报警没有搁置。", "Not done: this alarm is not shelved."),
+    "not_shelvable": (
+        "没有执行:这一类报警(或这条规则)不允许搁置。",
+        "Not done: alarms of this class, or of this rule, are never shelved.",
+    ),
+    "role_not_allowed": (
+        "没有执行:您的账号没有这个权限,请找主管。",
+        "Not done: your role may not do this. Ask a supervisor.",
+    ),
+    "too_long": ("没有执行:时间太长,最多 {longest} 分钟。", "Not done: too long. At most {longest} minutes."),
+    "already_marked": (
+        "没有执行:{who} {when} 已经设置过。要改请先取消。",
+        "Not done: {who} set it at {when}. Lift it first to change it.",
+    ),
+    "not_marked": ("没有执行:没有这个标记,请刷新画面。", "Not done: there is no such mark. Reload the screen."),
+    "unknown_target": ("没有执行:没有这个地方、设备或测点。", "Not done: there is no such place, device or point."),
+    "too_many_marks": ("没有执行:标记太多,请先取消不用的。", "Not done: too many marks. Lift those not needed first."),
 }
 
 _MAKES = {
     "take": "taken", "verify": "verified", "note": "noted", "arrive": "arrived",
-    "close": "closed", "reset": "reset", "silence": "silenced",
+    "close": "closed", "reset": "reset", "silence": "silenced", "shelve": "shelved", "unshelve": "unshelved",
 }  # fmt: skip
-_MADE_BY = {"already_taken": "taken", "already_closed": "closed", "already_silent": "silenced"}
+_MADE_BY = {
+    "already_taken": "taken", "already_closed": "closed", "already_silent": "silenced",
+    "already_shelved": "shelved", "not_shelved": "unshelved",
+}  # fmt: skip
 
 KINDS: dict[str, tuple[str, str]] = {
     "raised": ("报警", "raised"),
@@ -115,6 +139,14 @@ KINDS: dict[str, tuple[str, str]] = {
     "silenced": ("消音", "silenced"),
     "withdrawn": ("撤销", "withdrawn"),
     "confirmed": ("火警确认", "fire confirmed"),
+    "shelved": ("搁置", "shelved"),
+    "unshelved": ("取消搁置", "unshelved"),
+    "suppressed": ("归入其原因报警", "suppressed by its cause"),
+    "unsuppressed": ("不再归入其它报警", "no longer suppressed"),
+    "out_of_service": ("检修/停用", "out of service"),
+    "in_service": ("恢复使用", "back in service"),
+    "unmarked": ("不再是测试", "no longer a test"),
+    "mark": ("设置标记", "marked"),
 }
 
 ROLE_NAMES: dict[str, tuple[str, str]] = {
@@ -170,6 +202,7 @@ def refusal(
         "who": because.actor.name if because else detail.get("who", ""),
         "what": kind_name(what, language),
         "when": datetime.fromisoformat(when).astimezone(zone).strftime("%H:%M:%S") if when else "",
+        "longest": detail.get("longest_minutes", ""),
     }
     codes = [str(each) for each in detail.get("codes", ())] or [code]
     return " ".join(_refusal(each, language).format(**fields) for each in codes)

@@ -26,7 +26,12 @@ ANSWER_S = 10.0  # a verb not decided by then is refused by the engine as expire
 MAX_REMEMBERED = 1024
 HANDLERS = ("duty", "supervisor")
 
-_ARGUMENTS = {Verb.VERIFY: {"real"}, Verb.NOTE: {"text"}, Verb.CLOSE: {"outcome", "cause"}}
+_ARGUMENTS = {
+    Verb.VERIFY: {"real"},
+    Verb.NOTE: {"text"},
+    Verb.CLOSE: {"outcome", "cause"},
+    Verb.SHELVE: {"minutes", "reason"},
+}
 
 router = APIRouter(prefix="/api/v1", tags=["alarms"])
 
@@ -78,7 +83,7 @@ async def act(request: Request, key: str, verb: Verb, body: VerbBody, session: S
     """Do one thing to one alarm; 409 says in a full sentence who did what when and what is left to do."""
     web = web_of(request)
     alarm_id = alarm_id_of(key)
-    alarm = await web.port.alarm(alarm_id) if alarm_id else None
+    alarm = await web.port.alarm(alarm_id) if alarm_id and verb.is_of_alarm else None
     if alarm_id is None or alarm is None:
         raise Problem(404, "no_such_alarm")
     if session.role not in HANDLERS:
@@ -107,7 +112,7 @@ def _arguments(verb: Verb, body: VerbBody) -> dict[str, str]:
     if extra:
         errors = [{"where": f"body.{each}", "why": f"{verb} does not take it"} for each in extra]
         raise Problem(422, "invalid", extra={"errors": errors})
-    return {key: str(value).lower() if isinstance(value, bool) else value for key, value in given.items()}
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in given.items()}
 
 
 async def _refused(request: Request, web: Web, reply: Reply, asked: OperatorRequest) -> Problem:

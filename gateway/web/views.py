@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Alarm, AlarmEvent, Device, Point, Rule, Site
+from gateway.model import Alarm, AlarmEvent, Device, Point, Rule, Site, isa_state
 
 View = dict[str, Any]
 
@@ -52,7 +52,14 @@ def alarm_view(alarm: Alarm, site: Site | None = None) -> View:
         "condition": alarm.condition.value,
         "handling": alarm.handling.value,
         "is_latched": alarm.is_latched,
-        "is_sounding": alarm.is_sounding,
+        "is_sounding": alarm.is_heard,
+        "isa_state": isa_state(alarm),
+        "is_muted": alarm.is_muted,
+        "shelved_until_at": alarm.shelved_until_at,
+        "shelved_by": alarm.shelved_by,
+        "suppressed_by": alarm.suppressed_by,
+        "is_out_of_service": alarm.is_out_of_service,
+        "marks": alarm.marks,
         "is_unconfirmed": alarm.is_unconfirmed,
         "is_open": alarm.is_open,
         "value": alarm.value,

@@ -151,6 +151,13 @@ const KINDS = {
   silenced: ["消音", "silenced"],
   withdrawn: ["撤销", "withdrawn"],
   confirmed: ["火警确认", "fire confirmed"],
+  shelved: ["搁置", "shelved"],
+  unshelved: ["取消搁置", "unshelved"],
+  suppressed: ["归入其原因报警", "suppressed by its cause"],
+  unsuppressed: ["不再归入其它报警", "no longer suppressed"],
+  out_of_service: ["检修/停用", "out of service"],
+  in_service: ["恢复使用", "back in service"],
+  unmarked: ["不再是测试", "no longer a test"],
 };
 
 const OUTCOMES = {
