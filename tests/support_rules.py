@@ -18,6 +18,8 @@ from gateway.model import (
     Device,
     DeviceParams,
     Input,
+    Mark,
+    MarkChange,
     Now,
     OperatorRequest,
     Place,
@@ -37,6 +39,7 @@ from gateway.rules import Engine, fold
 START = datetime(2025, 6, 1, 8, 0, tzinfo=UTC)
 ZHANG = Actor("张师傅", "duty", "console")
 LI = Actor("李姐", "duty", "console")
+WANG = Actor("王主管", "supervisor", "console")
 
 
 def place(text: str, zone: str = "") -> Place:
@@ -93,6 +96,7 @@ class Player:
         self.journal: list[AlarmEvent] = []
         self.alarms: dict[str, Alarm] = {}  # as the store keeps them: from Step.alarms
         self.timers: dict[str, tuple[datetime, float]] = {}
+        self.marks: dict[tuple[Mark, str, str], MarkChange] = {}
         self.said: list[str] = []
         self.steps: list[Step] = []
         self.requests = 0
@@ -112,7 +116,8 @@ class Player:
             occurrences[key] = max(alarm.occurrence, occurrences.get(key, 0))
         self.engine = self._new()
         timers = [(key, *each) for key, each in self.timers.items()]
-        self.engine.restore([a for a in self.alarms.values() if a.is_open], occurrences, timers, self.now(at_s))
+        open_alarms = [a for a in self.alarms.values() if a.is_open]
+        self.engine.restore(open_alarms, occurrences, timers, self.now(at_s), marks=self.marks.values())
         self.engine.restore_said(self.said)
 
     def step(self, at_s: float, *inputs: Input) -> Step:
@@ -131,6 +136,11 @@ class Player:
                 self.timers.pop(change.key, None)
             else:
                 self.timers[change.key] = change.started_at, change.duration_s
+        for mark in step.marks:
+            if mark.is_set:
+                self.marks[mark.mark, mark.scope, mark.key] = mark
+            else:
+                del self.marks[mark.mark, mark.scope, mark.key]
         return step
 
     def read(self, at_s: float, point_id: str, value: Value | None, **extra: Any) -> Step:
@@ -155,6 +165,17 @@ class Player:
         """``verb`` on the newest alarm (of that rule)."""
         alarm = [each for each in self.alarms.values() if rule_id in {"", each.rule_id}][-1]
         return self.step(at_s, self.request(verb, alarm, ZHANG, at_s, **args))
+
+    def mark(
+        self, at_s: float, mark: str, scope: str, key: str, minutes: str = "", *, actor: Actor = WANG,
+        verb: Verb = Verb.MARK, reason: str = "检修",
+    ) -> Step:  # fmt: skip
+        """Set a mark, or lift it."""
+        self.requests += 1
+        at = self.now(at_s).utc
+        args = {"mark": mark, "scope": scope, "key": key, "minutes": minutes, "reason": reason}
+        asked = OperatorRequest(f"q{self.requests}", actor, verb, "", 0, at, at + timedelta(seconds=10), args)
+        return self.step(at_s, asked)
 
     def kinds(self) -> list[str]:
         """The journal in short."""
