@@ -24,6 +24,7 @@ from gateway.model import (
     Condition,
     Device,
     DeviceParams,
+    MarkChange,
     OperatorRequest,
     Place,
     Point,
@@ -31,8 +32,11 @@ from gateway.model import (
     Rule,
     Site,
     Step,
+    Verb,
 )
 from gateway.rules.alarm import fold
+from gateway.rules.marks import Marks
+from gateway.rules.timers import Timers
 from gateway.rules.verbs import Refusal, decide
 from gateway.web.app import create_app
 from gateway.web.live import LiveView
@@ -124,6 +128,7 @@ class FakeGateway:
         self.journal: defaultdict[str, list[AlarmEvent]] = defaultdict(list)
         self.commanded: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.requests: list[OperatorRequest] = []
+        self.kept = Marks(site.devices.values(), Timers())
         self.state = Health(buses={"field": True}, uplinks={"platform": UplinkHealth(True, 0, None)})
         self.gate = asyncio.Event()  # clear: commits stand still
         self.gate.set()
@@ -143,6 +148,9 @@ class FakeGateway:
 
     async def alarm(self, alarm_id: str) -> Alarm | None:
         return self.alarms.get(alarm_id)
+
+    async def marks(self) -> Sequence[MarkChange]:
+        return list(self.kept)
 
     async def records(self, limit: int, before: tuple[datetime, str] | None) -> Sequence[Alarm]:
         ended = [each for each in self.alarms.values() if not each.is_open]
@@ -179,6 +187,8 @@ class FakeGateway:
     async def submit(self, request: OperatorRequest) -> Reply:
         await self.gate.wait()
         self.requests.append(request)
+        if not request.verb.is_of_alarm:
+            return self._mark(request)
         alarm = self.alarms[request.alarm_id]
         rule = next(each for each in self._site.rules if each.id == alarm.rule_id)
         verdict = decide(request, alarm, rule, self.clock.now())
@@ -186,6 +196,17 @@ class FakeGateway:
             return Reply(request.id, is_accepted=False, code=verdict.code, detail=verdict.detail, version=alarm.version)
         alarm = self.tell(alarm.id, verdict.kind, request.actor, verdict.data)
         return Reply(request.id, is_accepted=True, version=alarm.version)
+
+    def _mark(self, request: OperatorRequest) -> Reply:
+        now = self.clock.now()
+        verdict = self.kept.decide(request, now)
+        if isinstance(verdict, Refusal):
+            return Reply(request.id, is_accepted=False, code=verdict.code, detail=verdict.detail)
+        if request.verb is Verb.MARK:
+            self.kept.put(verdict, Step(now))
+        else:
+            self.kept.remove(verdict, request.actor, "", Step(now))
+        return Reply(request.id, is_accepted=True)
 
 
 @dataclasses.dataclass(slots=True)

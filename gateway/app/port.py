@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from gateway.clock import Clock
 from gateway.counters import Counters
-from gateway.model import Alarm, AlarmEvent, OperatorRequest, Reply, Site
+from gateway.model import Alarm, AlarmEvent, MarkChange, OperatorRequest, Reply, Site
 from gateway.pipeline import Pipeline
 from gateway.store.journal import JournalReader
 from gateway.store.outbox import bridge_status
@@ -63,6 +63,10 @@ class Port:
     async def alarm(self, alarm_id: str) -> Alarm | None:
         """The alarm, open or ended."""
         return await self._ask(lambda: self._reader.alarm(alarm_id))
+
+    async def marks(self) -> Sequence[MarkChange]:
+        """The marks that are set."""
+        return await self._ask(self._reader.marks)
 
     async def records(self, limit: int, before: tuple[datetime, str] | None) -> Sequence[Alarm]:
         """Ended alarms, newest first."""

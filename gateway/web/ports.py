@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from gateway.model import Actor, Alarm, AlarmEvent, OperatorRequest, Reply, Session, Site, User
+from gateway.model import Actor, Alarm, AlarmEvent, MarkChange, OperatorRequest, Reply, Session, Site, User
 
 __all__ = ["ROLES", "SESSIONS_PER_USER", "GatewayPort", "Health", "Session", "UplinkHealth", "User", "UserStore"]
 
@@ -59,6 +59,10 @@ class GatewayPort(Protocol):
 
     async def alarm(self, alarm_id: str) -> Alarm | None:
         """The alarm, open or ended."""
+        ...
+
+    async def marks(self) -> Sequence[MarkChange]:
+        """The marks that are set."""
         ...
 
     async def records(self, limit: int, before: tuple[datetime, str] | None) -> Sequence[Alarm]:

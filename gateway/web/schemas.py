@@ -78,6 +78,32 @@ class VerbBody(Asked):
     reason: Annotated[Words | None, Field(description="shelve: why")] = None
 
 
+Place = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)]
+
+
+class MarkBody(Asked):
+    """A mark of a place or a point, until its time. The same ``request_id`` sent again gives the same answer."""
+
+    mark: Literal["disabled", "out_of_service", "drill", "walk_test", "commissioning", "away"]
+    scope: Literal["point", "device", "room", "floor", "unit", "building", "zone", "site"]
+    key: Annotated[Place, Field(description="a point, a device, an address (3-2-03-0301, 3-2, 3), a zone; empty: site")]
+    minutes: Annotated[
+        int | None, Field(ge=1, le=1_000_000, strict=True, description="disabled may be left without an end")
+    ] = None
+    reason: Words
+    request_id: RequestId
+
+
+class LiftBody(Asked):
+    """Which mark to lift; ``shelved`` has scope ``alarm`` and key ``<rule>:<source>``."""
+
+    mark: Literal["disabled", "out_of_service", "drill", "walk_test", "commissioning", "away", "shelved"]
+    scope: Literal["alarm", "point", "device", "room", "floor", "unit", "building", "zone", "site"]
+    key: Annotated[str, StringConstraints(max_length=400), AfterValidator(_printable)]
+    reason: Words | None = None
+    request_id: RequestId
+
+
 class Told(BaseModel):
     """What the gateway answers."""
 
@@ -302,6 +328,30 @@ class VerbOut(Told):
 
     request_id: str
     version: int
+
+
+class MarkOut(Told):
+    """One mark that is set."""
+
+    mark: str
+    scope: str
+    key: str
+    since: datetime
+    until: datetime | None = Field(description="null: until somebody lifts it")
+    by: str
+    reason: str
+
+
+class MarkList(Told):
+    """All marks that are set."""
+
+    marks: list[MarkOut]
+
+
+class MarkedOut(Told):
+    """The mark was set or lifted, and that was committed."""
+
+    request_id: str
 
 
 class HealthOut(Told):
