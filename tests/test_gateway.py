@@ -164,6 +164,27 @@ async def test_an_open_alarm_is_there_after_kill_9(plant: Plant) -> None:
     await until(lambda: set(plant.raised()) == {f"{alarm['id']}#1"})
 
 
+async def test_a_disabled_detector_stays_so_over_kill_9_and_tells_the_truth_when_enabled(plant: Plant) -> None:
+    """停用 survives kill -9; enabled again, the smoke that is still there raises its alarm and the siren at once."""
+    person = Person(plant.gateway)
+    await person.set_up()
+    mark = {"mark": "disabled", "scope": "device", "key": "3-2-03-0301/smoke", "reason": "装修"}
+    answer = await person.client.post("/api/v1/marks", json={**mark, "request_id": "test-mark"})
+    assert answer.status_code == 200, answer.text
+    await asyncio.to_thread(plant.gateway.restart)
+    await plant.gateway.until_bus_up()
+    await plant.say("smoke/SM3-2-03-0301/up", alarm=True)
+    await plant.say("smoke/SM3-2-03-0302/up", alarm=True)
+    (alarm,) = await person.until_alarms(1)
+    assert alarm["device"] == "3-2-03-0302/smoke"
+    (kept,) = (await person.client.get("/api/v1/marks")).json()["marks"]
+    assert (kept["mark"], kept["until"], kept["by"], kept["reason"]) == ("disabled", None, "张师傅", "装修")
+    lift = {**mark, "request_id": "test-lift"}
+    assert (await person.client.post("/api/v1/marks/lift", json=lift)).status_code == 200
+    assert "3-2-03-0301/smoke" in {each["device"] for each in await person.alarms()}
+    await until(lambda: len(plant.settings) == 2)
+
+
 async def test_the_siren_sounds_with_the_cloud_gone(plant: Plant) -> None:
     """No platform, no internet: the local rule still acts; the cloud hears of it once when it is back."""
     plant.platform.kill()
