@@ -21,8 +21,10 @@ from gateway.model import (
     Scope,
     Tell,
     Verb,
+    Watched,
     isa_state,
 )
+from gateway.rules import marks
 from gateway.rules.table import MARKING, SHELVING, Code
 from tests.support_rules import LI, WANG, ZHANG, Player, device, rule, site
 
@@ -310,19 +312,19 @@ def test_one_of_two_who_set_the_same_mark_wins() -> None:
 def test_marks_cover_what_lies_in_their_place() -> None:
     """A mark of a building covers its rooms, one of a point covers nothing else, a group only what all of it has."""
     player = a_player()
-    marks = player.engine.marks
-    assert not marks
+    found = player.engine.marks
+    assert not found
     player.mark(0, "drill", "building", "3", "60")
     player.mark(1, "walk_test", "room", ROOM, "60")
     player.mark(2, "disabled", "point", HEAT)
-    assert marks.of(HEAT) == {Mark.DRILL, Mark.WALK_TEST, Mark.DISABLED}
-    assert marks.of(SMOKE) == marks.of(f"{ROOM}/all") == {Mark.DRILL, Mark.WALK_TEST}
-    assert marks.of(f"{ROOM}/all/online") == {Mark.DRILL, Mark.WALK_TEST}
-    assert marks.of(SMOKE_2) == {Mark.DRILL}
-    assert marks.of("@zone:A") == {Mark.DRILL}
-    assert marks.of(f"@room:{ROOM}") == {Mark.DRILL, Mark.WALK_TEST}
-    assert marks.of("@zone:B") == marks.of("nowhere/x/y") == frozenset()
-    assert (marks.counts(f"{ROOM}/all"), marks.counts(f"{OTHER}/smoke")) == (False, True)
+    assert found.of(HEAT) == {Mark.DRILL, Mark.WALK_TEST, Mark.DISABLED}
+    assert found.of(SMOKE) == found.of(f"{ROOM}/all") == {Mark.DRILL, Mark.WALK_TEST}
+    assert found.of(f"{ROOM}/all/online") == {Mark.DRILL, Mark.WALK_TEST}
+    assert found.of(SMOKE_2) == {Mark.DRILL}
+    assert found.of("@zone:A") == {Mark.DRILL}
+    assert found.of(f"@room:{ROOM}") == {Mark.DRILL, Mark.WALK_TEST}
+    assert found.of("@zone:B") == found.of("nowhere/x/y") == frozenset()
+    assert (found.counts(f"{ROOM}/all"), found.counts(f"{OTHER}/smoke")) == (False, True)
 
 
 # Marks: what they do -------------------------------------------------------------------------------------------
@@ -491,3 +493,116 @@ def test_a_late_request_sets_no_mark() -> None:
     asked = player.request(Verb.MARK, next(iter(player.read(0, SMOKE, True).alarms.values())), WANG, 0.0)
     (reply,) = player.step(60, asked).replies
     assert reply.code == Code.EXPIRED
+
+
+# Marks and conditions of several devices -----------------------------------------------------------------------
+
+
+def a_zone(condition: Condition, cls: AlarmClass = AlarmClass.FIRE, *, points: tuple[str, ...] = ()) -> Player:
+    """Two smoke detectors of one zone with a fire rule each, and one rule over the group."""
+    devices = [device(f"3-2-03-030{n}/smoke", "smoke", {"alarm": "bool"}, zone="A") for n in (1, 2)]
+    alarms = [each.points[0].id for each in devices]
+    rules = [
+        rule(alarms, Condition("equals", True), AlarmClass.FIRE, id="pre", latches=True),
+        rule(points, condition, cls, id="group", latches=cls is AlarmClass.FIRE),
+    ]
+    return Player(site(devices, rules))
+
+
+ONE, TWO = "3-2-03-0301/smoke/alarm", "3-2-03-0302/smoke/alarm"
+
+
+def of_group(player: Player) -> list[Alarm]:
+    return [each for each in player.engine.alarms.values() if each.rule_id == "group"]
+
+
+@pytest.mark.parametrize("mark", ["disabled", "out_of_service", "walk_test"])
+@pytest.mark.parametrize("kind", ["confirmed", "devices"])
+def test_a_device_that_people_work_on_is_no_witness_until_they_are_done(mark: str, kind: str) -> None:
+    """Neither a confirmed fire nor a coincidence; when the mark ends, what is still true counts at once."""
+    held = (Watched((ONE, TWO), Condition("equals", True)),)
+    condition = {
+        "confirmed": Condition("confirmed", same=Scope.ZONE),
+        "devices": Condition("devices", count=2, same=Scope.ZONE, parts=held),
+    }[kind]
+    player = a_zone(condition)
+    player.mark(0, mark, "device", "3-2-03-0301/smoke", "60")
+    player.read(1, ONE, True)
+    player.read(2, TWO, True)
+    assert not of_group(player)
+    player.step(1000)
+    assert not of_group(player)
+    player.step(3600)
+    (alarm,) = of_group(player)
+    assert alarm.is_heard
+
+
+@pytest.mark.parametrize(("scope", "key", "expected"), [("zone", "A", ("drill",)), ("room", "3-2-03-0301", ())])
+def test_a_confirmed_fire_is_a_drill_only_where_all_of_it_is(scope: str, key: str, expected: tuple[str, ...]) -> None:
+    """A drill in one room beside real smoke in the other confirms a fire for real."""
+    player = a_zone(Condition("confirmed", same=Scope.ZONE))
+    player.mark(0, "drill", scope, key, "60")
+    player.read(1, ONE, True)
+    player.read(2, TWO, True)
+    (alarm,) = of_group(player)
+    assert alarm.marks == expected
+
+
+def test_nobody_expects_a_sign_of_life_of_who_is_away() -> None:
+    """外出: the window stands still for the room that is away, and goes on when it is over."""
+    still = Condition("still", within_s=3600.0, same=Scope.ROOM, parts=(Watched((ONE,), Condition("equals", True)),))
+    player = a_zone(still, AlarmClass.SOS)
+    player.read(0, ONE, False)
+    player.mark(1800, "away", "room", "3-2-03-0301", "1440", actor=ZHANG)
+    player.step(80_000)
+    assert not of_group(player)
+    player.mark(80_001, "away", "room", "3-2-03-0301", verb=Verb.UNMARK, actor=ZHANG)
+    player.step(80_001 + 1790)
+    assert not of_group(player)
+    player.step(80_001 + 1810)
+    assert len(of_group(player)) == 1
+
+
+# Bounds --------------------------------------------------------------------------------------------------------
+
+
+def test_there_are_only_so_many_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of marks is bounded; one more is refused and says the bound."""
+    monkeypatch.setattr(marks, "MAX_MARKS", 2)
+    player = a_player()
+    for n, scope in enumerate(("room", "unit")):
+        assert player.mark(n, "drill", scope, {"room": ROOM, "unit": "3-2"}[scope], "60").replies[0].is_accepted
+    (reply,) = player.mark(3, "drill", "building", "3", "60").replies
+    assert (reply.code, reply.detail["most"]) == (Code.TOO_MANY_MARKS, 2)
+
+
+def test_only_people_lift_marks() -> None:
+    """A program that is no person (a cloud without a role) cannot switch a detector on or off."""
+    player = a_player()
+    player.mark(0, "disabled", "point", SMOKE)
+    nobody = Actor("平台", "platform", "cloud")
+    assert player.mark(1, "disabled", "point", SMOKE, verb=Verb.UNMARK, actor=nobody).replies[0].code == (
+        Code.ROLE_NOT_ALLOWED
+    )
+    assert player.marks
+
+
+def test_a_delay_that_is_running_when_a_point_is_enabled_is_waited_for() -> None:
+    """Enabling does not cut short the time for which a value must last."""
+    player = a_player(for_s=10.0)
+    player.mark(0, "disabled", "point", HEAT)
+    player.read(1, HEAT, 70.0)
+    assert not player.mark(5, "disabled", "point", HEAT, verb=Verb.UNMARK).events
+    player.step(12)
+    assert hot(player).raised_at == player.now(11).utc
+
+
+def test_a_silenced_buzzer_stays_silent_when_its_alarm_is_shown_again() -> None:
+    """Un-shelving switches on only what the alarm still wants."""
+    player = a_player()
+    player.read(0, HEAT, 70.0)
+    shelve(player, 1)
+    player.do(2, Verb.SILENCE, rule_id="hot")
+    step = player.do(3, Verb.UNSHELVE, rule_id="hot")
+    assert not step.commands
+    assert outputs(player) == {"siren": True, "buzzer": False}
