@@ -186,6 +186,7 @@ def test_a_shelving_goes_on_over_a_restart() -> None:
     player.restart(1800)
     player.step(3600.5)
     assert not hot(player).is_heard
+    assert len(player.said) == 1
     player.step(3601.5)
     assert hot(player).is_heard
 
@@ -574,6 +575,18 @@ def test_there_are_only_so_many_marks(monkeypatch: pytest.MonkeyPatch) -> None:
         assert player.mark(n, "drill", scope, {"room": ROOM, "unit": "3-2"}[scope], "60").replies[0].is_accepted
     (reply,) = player.mark(3, "drill", "building", "3", "60").replies
     assert (reply.code, reply.detail["most"]) == (Code.TOO_MANY_MARKS, 2)
+
+
+def test_what_is_lifted_leaves_nothing_behind() -> None:
+    """Years of marks that come and go take no memory."""
+    player = a_player()
+    player.mark(0, "walk_test", "room", ROOM, "60")
+    player.mark(1, "drill", "room", ROOM, "60")
+    player.mark(2, "drill", "room", ROOM, verb=Verb.UNMARK)
+    player.step(3600)
+    assert not player.engine.marks
+    assert not player.engine.marks._by_place
+    assert not player.timers
 
 
 def test_only_people_lift_marks() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.model import SYSTEM, Alarm, AlarmClass, AlarmCondition, AlarmEvent, Condition, Handling, Verb
+from gateway.model import SYSTEM, Alarm, AlarmClass, AlarmCondition, AlarmEvent, Condition, Handling, Verb, isa_state
 from gateway.rules.alarm import fold, is_over
 from gateway.rules.table import EFFECTS, FLAGS, VERBS, Code, State, row_for
 from gateway.rules.table_text import as_markdown
@@ -77,6 +77,24 @@ def test_only_reset_opens_the_latch_and_no_verb_touches_the_condition(verb: Verb
         assert after.is_latched == (state.is_latched and verb is not Verb.RESET)
         assert after.is_open != is_over(after)
         assert not (after.is_sounding and not before.is_sounding)
+
+
+def test_the_state_in_the_words_of_isa() -> None:
+    """UNACK to RTN_UNACK follow from condition, latch and whether somebody took it; a flag covers them; the end is
+    NORMAL."""
+    for state in STATES:
+        alarm = alarm_in(state)
+        is_active, is_acked = state.condition is AlarmCondition.ACTIVE, state.handling is not Handling.NEW
+        plain = {
+            (True, True): "ACKED" if is_acked else "UNACK",
+            (True, False): "ACKED" if is_acked else "UNACK",
+            (False, True): "LATCHED_ACK" if is_acked else "LATCHED_UNACK",
+            (False, False): "NORMAL" if is_acked else "RTN_UNACK",
+        }[is_active, state.is_latched]
+        assert isa_state(alarm) == ("SHELVED" if state.is_shelved else plain)
+        assert isa_state(replace(alarm, is_out_of_service=True, suppressed_by="x")) == "OUT_OF_SERVICE"
+        assert isa_state(replace(alarm, shelved_until_at=None, suppressed_by="x")) == "SUPPRESSED_BY_DESIGN"
+        assert isa_state(replace(alarm, is_open=False)) == "NORMAL"
 
 
 @pytest.mark.parametrize(("on", "off"), FLAGS.items())
