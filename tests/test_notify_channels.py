@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,40 +13,8 @@ from gateway.clock import ManualClock
 from gateway.counters import Counters
 from gateway.model import Notice, Recipient
 from gateway.notify.channels import Channels
+from tests.support_receiver import receiver
 from tests.support_rules import now, site
-
-
-@dataclass
-class Receiver:
-    """An HTTP server that answers every POST with ``status``; 0: never. The first ``failures`` get 503."""
-
-    status: int = 200
-    failures: int = 0
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-    port: int = 0
-    pause_s: float = 0.0  # before every answer
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.split("content-length:")[1].split("\r\n")[0])
-        self.bodies.append(json.loads(await reader.readexactly(length)))
-        await asyncio.sleep(self.pause_s)
-        status = 503 if len(self.bodies) <= self.failures else self.status
-        if status:
-            writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
-            await writer.drain()
-        else:
-            await reader.read()  # until the client gives up
-        writer.close()
-
-
-@asynccontextmanager
-async def receiver(status: int, failures: int = 0) -> AsyncIterator[Receiver]:
-    it = Receiver(status, failures)
-    server = await asyncio.start_server(it.serve, "127.0.0.1", 0)
-    it.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield it
 
 
 @pytest.fixture
@@ -57,7 +22,8 @@ def channels() -> Callable[..., Channels]:
     """Channels with the recipient ``duty`` at ``address``."""
 
     def make(address: str, timeout_s: float = 10.0, counters: Counters | None = None) -> Channels:
-        duty = {"duty": Recipient("duty", "值班室", {"apprise": address, "console": ""})}
+        names = ("apprise", "email", "webhook", "wecom", "modem")
+        duty = {"duty": Recipient("duty", "值班室", dict.fromkeys(names, address) | {"console": ""})}
         return Channels(
             replace(site([], []), recipients=duty),
             ManualClock(now(0)),
@@ -118,7 +84,7 @@ async def test_another_try_is_only_for_those_who_did_not_get_it(channels: Callab
 
 
 async def test_waiting_for_a_thread_is_not_the_providers_fault(channels: Callable[..., Channels]) -> None:
-    """Sixty-four messages through eight threads take longer than the time-out of one: each arrives, once."""
+    """Sixty-four messages through a few threads take longer than the time-out of one: each arrives, once."""
     async with receiver(200) as it:
         it.pause_s = 0.3
         sender = channels(f"json://127.0.0.1:{it.port}/hook", 2.0)
@@ -146,6 +112,11 @@ async def test_hanging_provider_ends_in_time_and_delays_nobody(channels: Callabl
         ("no url at all", "apprise", "duty", "no apprise URL"),
         ("env:NOT_SET_ANYWHERE", "apprise", "duty", "NOT_SET_ANYWHERE is not set"),
         ("file:/nonexistent/secret", "apprise", "duty", "cannot read the secret"),
+        ("mailto://u:p@mail.example.cn", "email", "duty", "write mailtos://"),
+        ("https://example.cn/hook", "webhook", "duty", "no signing secret"),
+        ("http://example.cn/hook#s", "webhook", "duty", "must begin with https://"),
+        ("https://example.cn/hook", "wecom", "duty", "the address is no robot's"),
+        ("13800138000", "modem", "duty", "serial port is missing"),
         ("", "pigeon", "duty", "there is no channel pigeon"),
         ("", "apprise", "nobody", "nobody is called nobody"),
     ],

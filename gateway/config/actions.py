@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
+from gateway.config.channels import CHANNELS
 from gateway.config.desk import Desk, Mould, Profile
 from gateway.config.duties import people
 from gateway.config.findings import DEFINED, Findings, Say, perhaps
-from gateway.config.people import CHANNELS
 from gateway.config.rule_shapes import Do, RuleItem
 from gateway.config.scopes import AREAS, is_narrower
 from gateway.config.shaping import Part

@@ -5,44 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
+from gateway.config.channels import CHANNELS, ChannelItems, address_of
 from gateway.config.findings import Findings, Say, perhaps
 from gateway.config.outside import check_references
-from gateway.config.shapes import Gateway, Names, NotifyFile, Shape, custom
+from gateway.config.shapes import Gateway, Names, NotifyFile
 from gateway.config.shaping import Part, keys_of, known_keys, shape
 from gateway.config.tree import Entry
 from gateway.model import Recipient, Uplink
 
-CHANNELS = ("console", "buzzer", "apprise")
 
-
-def _reference(value: object) -> object:
-    if not isinstance(value, Mapping) or len(value) != 1:
-        raise custom(
-            "E115",
-            "通知地址里有口令,不能直接写在这里",
-            "the address holds a password and must not stand here",
-            "把地址放进文件或环境变量,这里写 {file: 文件} 或 {env: 变量名}",
-            "put it into a file or the environment and write {file: path} or {env: NAME}",
-        )
-    return value
-
-
-class Reference(Shape):
-    """A secret by reference: it never stands in a file that is copied around."""
-
-    file: str | None = None
-    env: str | None = None
-
-
-class RecipientItem(Shape):
+class RecipientItem(ChannelItems):
     """A person or group; each channel with its address."""
 
     title: Annotated[str, Field(max_length=200)]
-    console: str | None = None
-    buzzer: str | None = None
-    apprise: Annotated[Reference, BeforeValidator(_reference)] | None = None
     group: Literal["property", "grid", "family", "street"] | None = None
     members: Names | None = None  # other recipients; whether they are there is judged in `duties`
     on_duty: str | None = None
@@ -57,21 +34,13 @@ def read_recipients(findings: Findings, file: NotifyFile, entry: Entry) -> dict[
         if item is None:  # rules that name it are not wrong for that
             found[name] = Recipient(name, name, dict.fromkeys(CHANNELS, ""))
             continue
-        addresses = {each: _address(item, each) for each in CHANNELS if each in raw}
+        addresses = {each: address_of(item, each) for each in CHANNELS if each in raw}
         members, on_duty = tuple(item.members or ()), item.on_duty or ""
         found[name] = Recipient(name, item.title, addresses, item.group or "", members, on_duty)
         check_references(findings, raw, part)
+        if "modem" in raw:
+            check_references(findings, raw["modem"], part._replace(path=(*part.path, "modem")))
     return found
-
-
-def _address(item: RecipientItem, channel: str) -> str:
-    """Text, or ``file:path`` / ``env:NAME`` for a reference."""
-    if channel != "apprise":
-        return getattr(item, channel) or ""
-    reference = item.apprise
-    if reference is None:
-        return ""
-    return f"file:{reference.file}" if reference.file is not None else f"env:{reference.env}"
 
 
 class _UplinkType(BaseModel):

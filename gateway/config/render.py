@@ -14,7 +14,8 @@ from typing import Any
 from gateway.config.findings import HIDDEN, Finding, Say, Spot
 
 _SECRET = re.compile(  # a value that is no reference {...}; in a flow it ends at a comma or bracket
-    r"""(?:(?:pass\w*|pwd|\w*token\w*|\w*secret\w*|apprise|口令|密码)['"]?\s*[:\uff1a]\s*)"""
+    r"""(?:(?:pass\w*|pwd|\w*token\w*|\w*secret\w*|apprise|口令|密码"""
+    r"""|\b(?:email|sms|wecom|dingtalk|feishu|webhook|number|pin))['"]?\s*[:\uff1a]\s*)"""
     r"""(?P<value>"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s{"'&*#][^,}\n]*)""",
     re.IGNORECASE,
 )

@@ -167,6 +167,7 @@ class NoticeResult:
     is_accepted: bool
     at: datetime
     detail: str = ""
+    state: str = ""  # sending | accepted (a provider took it) | delivered | failed; "": as ``is_accepted`` says
 
 
 Input = Reading | DeviceStatus | OperatorRequest | CommandResult | NoticeResult | Tick
