@@ -116,7 +116,7 @@ async def test_hanging_provider_delays_nobody_else() -> None:
 
 
 async def test_trouble_is_reported_when_it_begins_and_when_it_ends() -> None:
-    """Two failures are one report; the next success is the other; the console has none."""
+    """Two failures are one report; the next success is the other; the console is there."""
     statuses: list[DeviceStatus] = []
     async with receiver(answer=b'{"errcode":93000}') as it:
         found = channels({"duty": {"wecom": robot(it), "console": ""}}, report=statuses.append)
@@ -130,6 +130,7 @@ async def test_trouble_is_reported_when_it_begins_and_when_it_ends() -> None:
     assert [(each.device_id, each.is_online) for each in statuses] == [
         ("channel/duty.wecom", False),
         ("channel/duty.wecom", True),
+        ("channel/duty.console", True),
     ]
     assert "93000" in statuses[0].reason
 

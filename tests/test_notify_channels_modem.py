@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from gateway.clock import ManualClock
 from gateway.counters import Counters
@@ -233,3 +234,19 @@ async def test_port_that_is_not_there(tmp_path: Path) -> None:
     result = await rig.send()
     rig.channels.close()
     assert "ttyUSB9" in result.detail
+
+
+def test_modem_speaks_on_the_loop_of_the_product() -> None:
+    """The gateway runs on uvloop: the same dialogue works there."""
+
+    async def talk() -> None:
+        modem = FakeModem()
+        modem.open()
+        rig = Rig(modem)
+        result = await rig.send()
+        rig.channels.close()
+        modem.unplug()
+        assert result.is_accepted, result.detail
+        assert [each.text for each in modem.sent] == [TEXT]
+
+    uvloop.run(talk())

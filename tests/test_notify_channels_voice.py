@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,17 +92,44 @@ async def test_what_cannot_be_spoken_says_what_to_do(address: str, words: str) -
     assert words in result.detail
 
 
+def program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
 async def test_program_gets_the_words_and_the_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program for speech reads the text from its input, in Mandarin for Chinese text; its failure is told."""
-    program = tmp_path / "espeak-ng"
-    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/args\ncat > {tmp_path}/text\n')
-    program.chmod(0o755)
+    """Speech is made of the text, in Mandarin for Chinese text, and played; when either fails that is told."""
+    program(tmp_path / "espeak-ng", f'echo "$@" > {tmp_path}/args\ncat > {tmp_path}/text\necho SOUND')
+    program(tmp_path / "aplay", f"cat > {tmp_path}/played")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     found = channels("|speaker=espeak-ng", Speaker())
     assert (await found.send(notice())).is_accepted
     assert (tmp_path / "text").read_text() == "【火警】三号楼,请疏散"
-    assert (tmp_path / "args").read_text().split() == ["-v", "cmn", "--stdin"]
-    program.write_text("#!/bin/sh\ncat > /dev/null\nexit 1\n")
-    result = await found.send(notice())
+    assert (tmp_path / "args").read_text().split() == ["-v", "cmn", "--stdin", "--stdout"]
+    assert (tmp_path / "played").read_text() == "SOUND\n"
+    program(tmp_path / "aplay", "cat > /dev/null; exit 1")
+    assert "aplay failed (1)" in (await found.send(notice())).detail
+    program(tmp_path / "espeak-ng", "cat > /dev/null")
+    assert "made no sound" in (await found.send(notice())).detail
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+async def test_real_speech_is_made_of_chinese(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real espeak-ng makes seconds of sound of a notice; what plays it stands in here."""
+    program(tmp_path / "aplay", f"cat > {tmp_path}/played")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert (await channels("|speaker=espeak-ng", Speaker()).send(notice())).is_accepted
+    sound = (tmp_path / "played").read_bytes()
+    assert sound[:4] == b"RIFF"
+    assert len(sound) > 22_050 * 2  # more than a second
+
+
+@pytest.mark.skipif(
+    shutil.which("espeak-ng") is None or shutil.which("aplay") is None or Path("/proc/asound/card0").exists(),
+    reason="wants espeak-ng and aplay, and no sound card",
+)
+async def test_without_a_sound_card_nothing_counts_as_played() -> None:
+    """espeak-ng by itself would end with success on a box without a sound card: here it is a failure."""
+    result = await channels("|speaker=espeak-ng", Speaker()).send(notice())
     assert not result.is_accepted
     assert "check the sound card" in result.detail

@@ -89,8 +89,9 @@ class Gateway:
             self._engine, self._journal, clock, self.counters,
             executor=self._writer, act=self._act, publish=self._publish, keeps=_never_merged(site),
         )  # fmt: skip
-        self._channels = Channels(site, clock, counters=self.counters)
-        self._effects = Effects(self._writers(), self._channels.send, self.pipeline.inbox.put, clock, self.counters)
+        writers, put = self._writers(), self.pipeline.inbox.put
+        self._channels = Channels(site, clock, counters=self.counters, writers=writers, report=put, receipt=put)
+        self._effects = Effects(writers, self._channels.send, put, clock, self.counters)
         self._live = LiveView(self.counters)
         self._live.load(site.devices, self._engine.alarms.values())
         self._bridge = BridgeProcess(config) if site.uplinks else None
@@ -116,6 +117,7 @@ class Gateway:
                 tasks.create_task(self.pipeline.trim_forever(_TRIM_EVERY_S), name="trim")
                 tasks.create_task(serve(app, self._live, server), name="web")
                 tasks.create_task(port.watch_uplinks(_UPLINKS_EVERY_S), name="uplinks")
+                tasks.create_task(self._channels.check_forever(), name="channels")
                 for name, driver in self._drivers.items():
                     tasks.create_task(self._keep_driver(name, driver), name=f"bus {name}")
                 if self._bridge is not None:

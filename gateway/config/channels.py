@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
+from gateway.config.desk import Desk
+from gateway.config.findings import Say, perhaps
 from gateway.config.shapes import Shape, custom
+from gateway.config.tree import Entry
 
 _REFERENCES = ("apprise", "email", "sms", "wecom", "dingtalk", "feishu", "webhook")  # nothing but an address
 CHANNELS = ("console", "buzzer", *_REFERENCES, "modem", "voice")
 _KINDS = ("file", "env", "credential")
-_POINT = re.compile(r"[^|\s]+/[^|\s]+")
 
 
 def _reference(value: object) -> object:
@@ -24,18 +25,6 @@ def _reference(value: object) -> object:
             "the address holds a password and must not stand here",
             "把地址放进文件或环境变量,这里写 {file: 文件} 或 {env: 变量名}",
             "put it into a file or the environment and write {file: path} or {env: NAME}",
-        )
-    return value
-
-
-def _point(value: object) -> object:
-    if isinstance(value, str) and not _POINT.fullmatch(value):
-        raise custom(
-            "E130",
-            f'"{value[:40]}" 不是一个点',
-            f'"{value[:40]}" is no point',
-            "写 设备/点名,例如 3-0-01-PA01/pa/say",
-            "write device/point, such as 3-0-01-PA01/pa/say",
         )
     return value
 
@@ -82,7 +71,7 @@ class Tracks(Shape):
 class Voice(Shape):
     """A device that speaks, or a program on the gateway."""
 
-    point: Annotated[str, BeforeValidator(_point)] | None = None
+    point: _Plain | None = None  # whether it is there: check_voices
     tracks: Tracks | None = None
     speaker: Literal["espeak-ng", "espeak"] | None = None
 
@@ -90,7 +79,7 @@ class Voice(Shape):
 def _voice(value: object) -> object:
     if isinstance(value, Mapping) and ("point" in value) == ("speaker" in value):
         raise custom(
-            "E131",
+            "E130",
             "voice 要写 point 或 speaker 之一",
             "voice wants either point or speaker",
             "有广播设备写 {point: 设备/点名},网关自己接了音箱写 {speaker: espeak-ng}",
@@ -113,6 +102,39 @@ class ChannelItems(Shape):
     webhook: _Secret | None = None
     modem: Modem | None = None
     voice: Annotated[Voice, BeforeValidator(_voice)] | None = None
+
+
+def check_voices(desk: Desk, entry: Entry | None) -> None:
+    """A voice's point is there, can be written, and takes what it will be told. ``entry`` None: nothing to read."""
+    people = {} if entry is None else entry.plain.get("recipients") or {}
+    if entry is None or desk.is_partial or not isinstance(people, Mapping):
+        return
+    points = {point.id: point for device in desk.devices.values() for point in device.points}
+    for name, item in people.items():
+        voice = item.get("voice") if isinstance(item, Mapping) else None
+        if not isinstance(voice, Mapping) or "speaker" in voice or not isinstance(voice.get("point"), str):
+            continue
+        point_id = voice["point"]
+        wanted = {"int", "float"} if "tracks" in voice else {"text"}
+        point = points.get(point_id)
+        if point is not None and point.is_writable and point.type in wanted:
+            continue
+        desk.findings.add(
+            "E131",
+            entry.at("recipients", name, "voice", "point"),
+            Say(f'没有点 "{point_id}"', f'there is no point "{point_id}"')
+            if point is None
+            else Say(
+                f'点 "{point_id}"({point.type})播不了:要可写,有 tracks 时是数,没有时是 text',
+                f'"{point_id}" ({point.type}) cannot speak: it must be writable, a number with tracks, else text',
+            ),
+            subject=Say(f"联系人 {name}", f"recipient {name}"),
+            fix=perhaps(
+                point_id,
+                [each.id for each in points.values() if each.is_writable and each.type in wanted],
+                Say("写广播设备的 设备/点名", "name the point of the announcing device: device/point"),
+            ),
+        )
 
 
 def address_of(item: ChannelItems, channel: str) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from gateway.config.buses import check_buses, read_buses
 from gateway.config.calendars import read_calendars
+from gateway.config.channels import check_voices
 from gateway.config.coverage import check_coverage
 from gateway.config.desk import Desk, DriverShape
 from gateway.config.devices import read_devices
@@ -88,6 +89,7 @@ class _Reading:
         self._findings = desk.findings
         self._kinds = uplinks
         self._files = Files(directory, desk.findings)
+        self._notify: Entry | None = None
 
     def site(self) -> Site | None:
         if not self._directory.is_dir():
@@ -110,6 +112,7 @@ class _Reading:
         if entry is not None and file is not None:
             read_devices(self._desk, entry)
         self._devices()
+        check_voices(self._desk, self._notify)
         rules = self._rules(recipients)
         self._strays()
         if self._findings.errors or gateway is None or file is None:
@@ -125,6 +128,7 @@ class _Reading:
 
     def _recipients(self) -> dict[str, Recipient] | None:
         file, entry = self._file("notify.yaml", NotifyFile)
+        self._notify = entry
         if file is None or entry is None:
             return None
         recipients = read_recipients(self._findings, file, entry)

@@ -31,6 +31,7 @@ _FIRST_WAIT_S, _GROWTH, _LONGEST_WAIT_S = 2.0, 5.0, 30.0
 _CHECK_EVERY_S = 900.0
 _CHECKS_AT_ONCE = 4
 _LIFE_SAFETY = frozenset({AlarmClass.FIRE, AlarmClass.GAS, AlarmClass.SOS, None})  # None: not known, so not less
+_CONSOLE = "console"
 _LINK, _REFUSED = "link", "refused"
 
 _log = structlog.get_logger(__name__)
@@ -113,6 +114,8 @@ class Channels:
         turns = asyncio.Semaphore(_CHECKS_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for recipient in self._site.recipients.values():
+                if _CONSOLE in recipient.addresses:
+                    self._mark(recipient.id, _CONSOLE, "")
                 for channel in recipient.addresses.keys() & self._carriers.keys():
                     address = Address.of(recipient, channel)
                     tasks.create_task(self._check(recipient.id, channel, address, turns))
@@ -142,11 +145,11 @@ class Channels:
                 f"没有叫 {notice.recipient} 的联系人:在 notify.yaml 里加上",
                 f"nobody is called {notice.recipient}: add them to notify.yaml",
             )
-        if notice.channel == "console":
+        if notice.channel == _CONSOLE:
             return Receipt()
         carrier = self._carriers.get(notice.channel)
         if carrier is None:
-            known = ", ".join(sorted([*self._carriers, "console"]))
+            known = ", ".join(sorted([*self._carriers, _CONSOLE]))
             raise NeverError(
                 f"没有 {notice.channel} 这种方式", f"there is no channel {notice.channel}: use one of {known}"
             )
@@ -223,7 +226,7 @@ class Channels:
 
     def _mark(self, recipient: str, channel: str, trouble: str, problem: str = "") -> None:
         """Log and report transitions only, and the first that is known."""
-        if channel not in self._carriers or recipient not in self._site.recipients:
+        if channel not in (*self._carriers, _CONSOLE) or recipient not in self._site.recipients:
             return
         key = recipient, channel
         before = self._trouble.get(key)

@@ -1,7 +1,8 @@
 """Room: notify. Spoken messages: a public address device behind a point, or a loudspeaker at the gateway itself.
 
 A device that speaks text gets the text; one that has recordings gets the number of the one for this class. The
-loudspeaker needs a program for text to speech (espeak-ng). That it was played is not that it was heard.
+loudspeaker needs a program for text to speech (espeak-ng) and one that plays (aplay). That it was
+played is not that it was heard.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Write = Callable[[Command], Awaitable[CommandResult]]
 
 _DEADLINE_S = 20.0
 _SPEECH_S = 60.0
+_PLAYER = "aplay"
 _LANGUAGES = {"zh": "cmn", "en": "en"}
 _SAID = {
     CommandOutcome.EXPIRED: ("没有及时执行", "too late"),
@@ -57,6 +59,7 @@ class VoiceCarrier:
         if "speaker" not in address.options:
             return False
         _program(address.options["speaker"])
+        _program(_PLAYER)
         return True
 
 
@@ -88,25 +91,32 @@ def _program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         raise NeverError(
-            f"网关上没有语音程序 {name}:安装它(apt-get install espeak-ng)",
-            f"the program {name} is not installed: apt-get install espeak-ng",
+            f"网关上没有程序 {name}:apt-get install espeak-ng alsa-utils",
+            f"the program {name} is not installed: apt-get install espeak-ng alsa-utils",
         )
     return found
 
 
 async def _speak(name: str, text: str) -> None:
+    """Synthesise, then play. In two steps: without a sound card espeak-ng plays nothing and ends with success."""
     language = "zh" if any("\u4e00" <= each <= "\u9fff" for each in text) else "en"
+    sound = await _run(name, "-v", _LANGUAGES[language], "--stdin", "--stdout", said=text.encode())
+    if not sound:
+        raise NotNowError(f"{name} 没有合成出声音", f"{name} made no sound: check its installation")
+    await _run(_PLAYER, "-q", "-", said=sound)
+
+
+async def _run(name: str, *arguments: str, said: bytes) -> bytes:
+    """What the program ``name`` answers to ``said``."""
     process = await asyncio.create_subprocess_exec(
-        _program(name), "-v", _LANGUAGES[language], "--stdin",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        _program(name), *arguments,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
         async with asyncio.timeout(_SPEECH_S):
-            await process.communicate(text.encode())
+            found, _ = await process.communicate(said)
     except TimeoutError:
-        raise NotNowError(
-            "语音程序没有结束:检查声卡", "the speech program does not end: check the sound card"
-        ) from None
+        raise NotNowError(f"{name} 没有结束:检查声卡", f"{name} does not end: check the sound card") from None
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -114,6 +124,7 @@ async def _speak(name: str, text: str) -> None:
             await process.wait()
     if process.returncode:
         raise NotNowError(
-            f"语音程序出错({process.returncode}):检查声卡",
-            f"the speech program failed ({process.returncode}): check the sound card",
+            f"{name} 出错({process.returncode}):检查声卡和音箱",
+            f"{name} failed ({process.returncode}): check the sound card",
         )
+    return found
