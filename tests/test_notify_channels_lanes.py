@@ -115,6 +115,19 @@ async def test_hanging_provider_delays_nobody_else() -> None:
         found.close()
 
 
+async def test_threads_that_hang_beyond_their_time_are_not_joined_by_more() -> None:
+    """The time of a try is over but its thread still hangs: four of one address, and no fifth."""
+    async with receiver(0) as dead:
+        address = f"json://127.0.0.1:{dead.port}/?rto=2&cto=2"
+        found = channels({"duty": {"apprise": address}}, timeout_s=0.3)
+        results = await asyncio.gather(*(found.send(notice(n, "fire", channel="apprise")) for n in range(8)))
+        assert not any(each.is_accepted for each in results)
+        assert max(found._provider._busy.values()) <= 4
+        assert len(dead.raw) == 4
+        await until(lambda: not +found._provider._busy)
+        found.close()
+
+
 async def test_trouble_is_reported_when_it_begins_and_when_it_ends() -> None:
     """Two failures are one report; the next success is the other; the console is there."""
     statuses: list[DeviceStatus] = []
@@ -170,6 +183,7 @@ async def test_whoever_waits_too_long_is_told_and_leaves_no_gap() -> None:
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+        assert gate._waiting == []
     async with gate.turn(is_urgent=False):
         pass
 

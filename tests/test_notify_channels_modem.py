@@ -196,9 +196,11 @@ async def test_unplugged_modem_comes_back_by_itself(modem: FakeModem) -> None:
 
 
 async def test_two_messages_at_once_take_turns(modem: FakeModem) -> None:
-    """A modem does one thing at a time: two people are told one after the other, none is lost."""
+    """A modem does one thing at a time: people are told one after the other, checks in between."""
     rig = Rig(modem)
+    checks = [asyncio.create_task(rig.channels.check_links()) for _ in range(5)]
     results = await asyncio.gather(*(rig.send(f"{TEXT}{n}", f"k{n}") for n in range(5)))
+    await asyncio.gather(*checks)
     rig.channels.close()
     assert all(each.is_accepted for each in results)
     assert {each.text for each in modem.sent} == {f"{TEXT}{n}" for n in range(5)}

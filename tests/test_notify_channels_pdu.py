@@ -39,6 +39,14 @@ def test_chinese_is_cut_at_70_and_67(length: int, parts: int) -> None:
     assert len(submit("13800138000", "火" * length, 7)) == parts
 
 
+@pytest.mark.parametrize("text", ["Fire at 3-2-03-0301. " * 20, "[3-2]{x}€" * 30, "a" * 153 + "€" * 80, "a" * 161])
+def test_long_latin_text_keeps_its_bits_in_place(text: str) -> None:
+    """Septets begin on their own boundary behind the header, and an escape is never cut from its character."""
+    parts = [decode(each.pdu) for each in submit("+8613800138000", text, 7)]
+    assert len(parts) > 1
+    assert "".join(each.text for each in parts) == text
+
+
 def test_a_pair_of_surrogates_is_never_cut() -> None:
     """A character of two units at the border of a part goes whole into the next one."""
     parts = [decode(each.pdu) for each in submit("13800138000", "火" * 66 + "😀" + "警" * 40, 7)]

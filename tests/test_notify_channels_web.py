@@ -214,7 +214,7 @@ async def test_refusals_of_a_webhook(status: int, tries: int, told: str) -> None
 
 async def test_endless_answer_is_cut_off() -> None:
     """A provider that answers a gigabyte costs 64 KiB."""
-    async with receiver(answer=b" " * 3_000_000 + b"{}") as it:
+    async with receiver(answer=b" " * 3_000_000 + YES["wecom"]) as it:
         result = await send("wecom", f"http://127.0.0.1:{it.port}{PATHS['wecom']}")
     assert "answered something else" in result.detail
 
