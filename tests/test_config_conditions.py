@@ -231,6 +231,7 @@ def test_misspelt_keys_of_conditions_are_named(tmp_path: Path) -> None:
         ("state == 'on' && true", ["state"]),
         ('text.startsWith("power") || size(card) > 0u', ["text", "card"]),
         ("a in [b, 3]\n  && c", ["a", "b", "c"]),
+        ("power > 60 // not the current\n && on", ["power", "on"]),
     ],
 )
 def test_the_names_in_an_expression(expression: str, names: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,21 @@ def test_every_swapped_value_is_survived(tmp_path: Path) -> None:
                     if found.site is not None:  # the engine has nothing to add to what the check said
                         Engine(found.site, counters=Counters(), policy=NoticePolicy(found.site))
         target.write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_every_swapped_value_of_a_condition_is_survived(tmp_path: Path) -> None:
+    """The same for each value of every form of condition, and for each value of a calendar."""
+    directory = laid_out("forms-valid", tmp_path)
+    for name in ("rules/more.yaml", "site.yaml", "notify.yaml"):
+        target = directory / name
+        good = target.read_text(encoding="utf-8")
+        for place in re.finditer(r"(?<=: )(?![{\[])([^,{}\[\]\n]+)", good):
+            for odd in ("[a, b]", "{a: b}", "", '""', "99999999999999999999", "-1", "nan"):
+                target.write_text(good[: place.start()] + odd + good[place.end() :], encoding="utf-8")
+                found = checked(directory)
+                assert found.site is not None or found.findings
+                assert all(render(found.findings, lang) for lang in ("zh", "en"))
+        target.write_text(good, encoding="utf-8")
 
 
 @pytest.mark.parametrize(

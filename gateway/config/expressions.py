@@ -9,12 +9,13 @@ from typing import NamedTuple
 from gateway.config.desk import Desk, Mould
 from gateway.config.findings import Say, perhaps
 from gateway.config.shaping import Part
+from gateway.config.targets import BUILT_IN
 
 CheckExpression = Callable[[str, Mapping[str, str]], Sequence[tuple[int, int, str]]]
-"""(text, {name: type of point}) -> what is wrong: (line, column, message in English), both from 1."""
+"""(text, {name: type of point}) -> what is wrong: (line, column, "Chinese / English"), both from 1."""
 
 _TOKENS = re.compile(
-    r"""(?P<text>[rb]*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'))"""
+    r"""(?P<comment>//[^\n]*)|(?P<text>[rb]*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'))"""
     r"""|(?P<number>\d[\w.]*)|(?P<name>(?<![\w.])[A-Za-z_]\w*)(?P<call>\s*\()?"""
 )
 _WORDS = {"true", "false", "null", "in"}
@@ -49,7 +50,7 @@ def binds_names(expression: str) -> bool:
 
 def check_names(desk: Desk, expression: str, moulds: Sequence[Mould], part: Part) -> bool:
     """Does every name in it belong to a point? Unknown ones are told with the nearest."""
-    known = sorted({mould.base for mould in moulds})
+    known = sorted({*BUILT_IN, *(mould.base for mould in moulds)})
     unknown = [each for each in names_in(expression) if each.text not in known]
     if binds_names(expression) or desk.unread_profiles or desk.is_partial:
         return True
@@ -68,14 +69,15 @@ def check_names(desk: Desk, expression: str, moulds: Sequence[Mould], part: Part
 
 def check_text(desk: Desk, check: CheckExpression | None, expression: str, moulds: Sequence[Mould], part: Part) -> bool:
     """Does the expression compile? Its own errors are told at their places."""
-    types = {mould.base: mould.type for mould in moulds}
+    types = {name: "bool" for name in BUILT_IN} | {mould.base: mould.type for mould in moulds}
     problems = list(check(expression, types)) if check is not None else []
     single = _ASSIGNS.search(_TOKENS.sub(lambda token: "x" * len(token[0]), expression))
     for line, column, message in problems[:1] if single else problems:
+        zh, _, en = message.partition(" / ")
         desk.findings.add(
             "E614",
             part.entry.inside((*part.path, "expr"), line, column),
-            Say(f"表达式不对({message})", f"the expression is wrong ({message})"),
+            Say(f"表达式不对:{zh}", f"the expression is wrong: {en or zh}"),
             subject=part.subject,
             fix=Say("相等写 ==,一个 = 不行", "write == for equal, not =")
             if single

@@ -14,7 +14,7 @@ from gateway.config.forms import UnfitError, form_of
 from gateway.config.groups import Groups
 from gateway.config.rule_shapes import RuleItem, When
 from gateway.config.shaping import Part
-from gateway.config.targets import Ask, Target, find, meant_by
+from gateway.config.targets import BUILT_IN, Ask, Target, find, meant_by
 from gateway.model import Condition
 
 _VALUES = ("is", "above", "below", "changed_to")
@@ -105,7 +105,8 @@ class Judging:
         if not meant or not check_names(desk, text, moulds, part):
             return None
         known = {mould.base for mould in moulds}
-        names = [each.text for each in names_in(text) if each.text in known]
+        named = [each.text for each in names_in(text)]
+        names = [each for each in named if each in known] or [each for each in named if each in BUILT_IN]
         if not names:
             what = Say("表达式里没有点,永远不会变", "the expression names no point: it never changes")
             fix = Say("写上点名,例如 power > 60", "name a point, for example power > 60")

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gateway.config.desk import FIRE_KINDS, Desk, DriverShape, Mould, Profile
 from gateway.config.findings import Say, perhaps
+from gateway.config.pseudo import PSEUDO
 from gateway.config.shapes import PointItem, ProfileItem
 from gateway.config.shaping import Part, keys_of, known_keys, shape
 from gateway.config.tree import Entry
@@ -46,6 +47,7 @@ def read_profile(desk: Desk, entry: Entry) -> None:
         _say_twice(desk, item.profile, part)
         return
     profile = Profile(item.profile, item.title, item.kind, item.via, item.offline_after, tuple(points), params, entry)
+    _check_kind(desk, profile, part)
     _check_supervision(desk, profile, part)
     _check_walk_test(desk, item, profile, part)
     if desk.findings.errors == before:
@@ -151,6 +153,17 @@ def _say_twice(desk: Desk, name: str, part: Part) -> None:
         subject=part.subject,
         fix=Say("换一个名称,或删掉其中一个文件", "choose another name, or delete one of the files"),
     )
+
+
+def _check_kind(desk: Desk, profile: Profile, part: Part) -> None:
+    if profile.kind in PSEUDO:
+        desk.findings.add(
+            "E111",
+            part.entry.at("kind"),
+            Say(f'"{profile.kind}" 是网关自带的类别', f'"{profile.kind}" is a kind of the gateway\'s own'),
+            subject=part.subject,
+            fix=Say("换一个类别,例如 lora-gateway", "choose another kind, such as lora-gateway"),
+        )
 
 
 def _check_supervision(desk: Desk, profile: Profile, part: Part) -> None:
