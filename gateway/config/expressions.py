@@ -69,7 +69,7 @@ def check_names(desk: Desk, expression: str, moulds: Sequence[Mould], part: Part
 
 def check_text(desk: Desk, check: CheckExpression | None, expression: str, moulds: Sequence[Mould], part: Part) -> bool:
     """Does the expression compile? Its own errors are told at their places."""
-    types = {name: "bool" for name in BUILT_IN} | {mould.base: mould.type for mould in moulds}
+    types = dict.fromkeys(BUILT_IN, "bool") | {mould.base: mould.type for mould in moulds}
     problems = list(check(expression, types)) if check is not None else []
     single = _ASSIGNS.search(_TOKENS.sub(lambda token: "x" * len(token[0]), expression))
     for line, column, message in problems[:1] if single else problems:
