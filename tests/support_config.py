@@ -12,9 +12,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from cloud_bridge.table import UPLINKS
-from gateway.config import Checked, check, render
-from gateway.drivers.table import DRIVERS
+from gateway.app.loading import check_site
+from gateway.config import Checked, render
 
 CASES = Path(__file__).parent / "cases" / "config"
 SAMPLE = Path(__file__).parent.parent / "config"
@@ -24,7 +23,7 @@ RUNNING = "第 37 版(06-11 14:02, 王工)"
 
 def checked(directory: Path) -> Checked:
     """What the real tables of drivers and uplinks say of a directory."""
-    return check(directory, DRIVERS, {name: kind.params for name, kind in UPLINKS.items()})
+    return check_site(directory)
 
 
 def laid_out(case: str, into: Path) -> Path:

@@ -141,6 +141,8 @@ def test_every_swapped_value_of_a_condition_is_survived(tmp_path: Path) -> None:
                 found = checked(directory)
                 assert found.site is not None or found.findings
                 assert all(render(found.findings, lang) for lang in ("zh", "en"))
+                if found.site is not None:  # the engine has nothing to add to what the check said
+                    Engine(found.site, counters=Counters(), policy=NoticePolicy(found.site))
         target.write_text(good, encoding="utf-8")
 
 
