@@ -139,6 +139,35 @@ def test_without_the_tag(tmp_path: Path) -> None:
     assert {each[:3] for each in rule_of(found.site, "r").points} == {"3-2"}
 
 
+def test_a_tag_of_a_sequence_is_of_all_its_parts(tmp_path: Path) -> None:
+    """A part may name its own tag; the others take the one beside them."""
+    found = with_rule(
+        tmp_path,
+        "{first: {kind: door, point: forced, is: true}, then: {kind: door, point: contact, is: false, tag: escape}, "
+        'within: 60s, same: room, tag: "!accessible"}',
+    )
+    assert found.site is not None
+    first, then = rule_of(found.site, "r").condition.parts
+    assert {each[:3] for each in first.points} == {"3-2"}
+    assert {each[:3] for each in then.points} == {"3-1"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "only", "codes"),
+    [
+        ("is: true", "", []),
+        ("is: true, override: true", "    only: daytime\n", ["W601"]),
+        ("changed_to: true, times: 3, within: 10m, override: true", "", ["W602"]),
+    ],
+)
+def test_a_fire_is_told_at_its_first_sign(tmp_path: Path, keys: str, only: str, codes: list[str]) -> None:
+    """A rule that counts protects nobody by itself, whatever it overrides; a calendar that is meant is said."""
+    directory = laid_out("forms-valid", tmp_path)
+    text = f"rules:\n  - rule: r\n    title: 规则\n    when: {{kind: heat, point: alarm, {keys}}}\n{only}"
+    (directory / "rules" / "heat.yaml").write_text(f"{text}    raise: {{class: fire}}\n", encoding="utf-8")
+    assert [each.code for each in checked(directory).findings] == codes
+
+
 def test_sign_of_silence_may_be_a_fault_of_a_detector(tmp_path: Path) -> None:
     """A gas or fire point without readings is a fault, which may wait; only a fire alarm may not."""
     assert with_rule(tmp_path, "{kind: heat, point: alarm, absent: 30m}").site is not None
