@@ -33,6 +33,7 @@ from gateway.notify.channels import Channels
 from gateway.notify.policy import NoticePolicy
 from gateway.pipeline import Pipeline
 from gateway.rules.engine import Engine
+from gateway.rules.kinds import unmerged_points
 from gateway.store.journal import Journal, Restored
 from gateway.store.users import Users
 from gateway.supervise import keep_running
@@ -201,8 +202,8 @@ def _named(bus: Bus, gateway_id: str) -> Bus:
 
 
 def _never_merged(site: Site) -> frozenset[str]:
-    """Points whose every reading counts: alarms and presses."""
-    return frozenset(
+    """Points whose every reading counts: alarms, presses, and what rules count."""
+    return unmerged_points(site.rules) | frozenset(
         point.id
         for device in site.devices.values()
         for point in device.points

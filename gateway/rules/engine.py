@@ -7,14 +7,13 @@ the other files of this room; here they meet. The same inputs give the same byte
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from gateway.counters import Counters
 from gateway.model import (
     Alarm,
-    AlarmEvent,
     CommandOutcome,
     CommandResult,
     DeviceStatus,
@@ -32,13 +31,14 @@ from gateway.model import (
     TimerChange,
     Value,
 )
+from gateway.rules.bench import Bench
 from gateway.rules.book import Book
-from gateway.rules.calendars import Calendars, Gate
-from gateway.rules.conditions import check_fits, check_times, compile_test, is_event
+from gateway.rules.calendars import Calendars
+from gateway.rules.conditions import check_fits, compile_test, is_event
 from gateway.rules.confirm import CONFIRMED
 from gateway.rules.delays import Delays
-from gateway.rules.judge import Ground, Judge
-from gateway.rules.kinds import OWNERS, judge_of
+from gateway.rules.judge import Ground
+from gateway.rules.kinds import OWNERS
 from gateway.rules.linkage import Linkage
 from gateway.rules.marking import Marking
 from gateway.rules.marks import Marks
@@ -49,7 +49,6 @@ from gateway.rules.timers import Timers
 from gateway.rules.watch import PointWatch
 
 SETTLE_S = 60.0  # alarms.md section 3: in the first minute after a start nothing clears
-_CLOCK_SET_S = 1.0  # the wall clock has gone so much more or less than the monotonic one: it was set, not slewed
 
 
 class Engine:
@@ -67,7 +66,6 @@ class Engine:
         self._book.fires.counts = self._marks.counts
         self._marking = Marking(self._book, self._marks, self._timers)
         self._delays = Delays(self._timers, self._book)
-        self._calendars = Calendars(site.calendars, ZoneInfo(site.timezone))
         self._ground = Ground(
             site=site,
             devices=site.devices,
@@ -76,13 +74,12 @@ class Engine:
             book=self._book,
             delays=self._delays,
             linkage=Linkage(site.devices.values()),
-            calendars=self._calendars,
+            calendars=Calendars(site.calendars, ZoneInfo(site.timezone)),
             counters=counters,
             counts=self._marks.counts,
             is_away=lambda device_id: Mark.AWAY in self._marks.of(device_id),
         )
-        self._judges: dict[str, Judge] = {}  # by rule id: rules that need more than one value
-        self._gated: list[tuple[PointWatch, Gate]] = []  # plain levels that have calendars
+        self._bench = Bench(self._ground)
         self._lost_timers: list[TimerChange] = []  # of what is gone, until the first step
         self._kept_tells: dict[str, datetime] = {}  # when delays of notices had started, until the first step
         self._is_resumed = True  # False between `restore` and the first step
@@ -92,19 +89,18 @@ class Engine:
             "for": self._delays.ring,
             "clear": self._delays.ring,
             "tell": self._ring_tell,
-            **dict.fromkeys(OWNERS, self._ring_judge),
+            **dict.fromkeys(OWNERS, self._bench.ring),
             "mark": self._marking.ring,
         }
         self._restores: dict[str, Callable[[str, datetime, float, Now], bool]] = {
             "for": self._delays.restore,
             "clear": self._delays.restore,
             "tell": self._restore_tell,
-            **dict.fromkeys(OWNERS, self._restore_judge),
+            **dict.fromkeys(OWNERS, self._bench.restore),
             "mark": self._marks.restore_timer,
         }
         self._settle_s = settle_s
         self._started_mono_s = float("-inf")
-        self._offset_s = 0.0  # of the wall clock against the monotonic one
         self._is_started = False
         for rule in site.rules:
             self._add(rule)
@@ -164,7 +160,7 @@ class Engine:
         """The instant on the monotonic clock at which `step` must be called even without inputs; None: never."""
         if not self._is_resumed:
             return self._started_mono_s
-        wakes = [each for each in (self._timers.next_wake(), self._calendars.next_wake()) if each is not None]
+        wakes = [each for each in (self._timers.next_wake(), self._bench.next_wake()) if each is not None]
         return min(wakes, default=None)
 
     def step(self, inputs: Sequence[Input], now: Now, act: Act = no_act) -> Step:
@@ -181,7 +177,7 @@ class Engine:
         if not self._is_started:
             self._start(now)
             self._is_resumed = False
-        self._look(step)
+        self._bench.look(step)
         if not self._is_resumed:
             self._resume(step)
         while (key := self._timers.pop_due(now.mono_s)) is not None:
@@ -194,29 +190,23 @@ class Engine:
             elif isinstance(each, OperatorRequest):
                 told = len(step.events)
                 (self._book if each.verb.is_of_alarm else self._marking).answer(each, step)
-                self._hear_person(step.events[told:], step)
+                self._bench.hear_person(step.events[told:], step)
             elif isinstance(each, DeviceStatus):
                 self._status(each, step)
             elif isinstance(each, CommandResult):
                 self._hear_result(each, step)
-        self._follow_marks(step)
+        if step.marks:  # who counts, who is away
+            self._book.fires.settle(step)
+            self._bench.look_again(step)
         self._book.release(step)
         self._counters.counts["readings_accepted", ()] += len(step.readings)
         return step
-
-    def _follow_marks(self, step: Step) -> None:
-        """Other devices than before may count."""
-        if step.marks:
-            self._book.fires.settle(step)
-            for judge in self._judges.values():
-                judge.look_again(step)
 
     def _start(self, now: Now) -> None:
         self._is_started = True
         self._started_mono_s = now.mono_s
         self._delays.settled_mono_s = now.mono_s + self._settle_s
-        self._offset_s = now.utc.timestamp() - now.mono_s
-        self._calendars.look(now)
+        self._bench.start(now)
 
     def _resume(self, step: Step) -> None:
         """The first step after `restore`: what is gone is said and deleted, delays of notices go on."""
@@ -235,9 +225,7 @@ class Engine:
                 self._tells.resume(alarm, watch.rule, kept.pop(alarm.id, {}), step)
         step.timers += [TimerChange(key, None) for keys in kept.values() for key in keys]
         self._marking.resume(step)
-        self._pass_gates([each for each in self._calendars.gates if not each.is_open], step)
-        for judge in self._judges.values():
-            judge.resume(step)
+        self._bench.resume(step)
 
     def _add(self, rule: Rule) -> None:
         linkage = self._ground.linkage
@@ -245,18 +233,14 @@ class Engine:
             for compartment in self._book.fires.add(rule, self._ground.site, linkage):
                 self._book.watches[rule.id, compartment.source_id] = compartment
             return
-        make = judge_of(rule.condition)
-        if make is None:
+        if not self._bench.takes(rule):
             self._add_plain(rule)
-        else:
-            check_times(rule)
-            self._judges[rule.id] = make(rule, self._ground)
         points = (*rule.points, *(each for part in rule.condition.parts for each in part.points))
         linkage.check(rule, {self._points[each].point.device_id for each in points})
 
     def _add_plain(self, rule: Rule) -> None:
         test = compile_test(rule)
-        gate = self._calendars.gate(rule)
+        gate = self._ground.calendars.gate(rule)
         if gate is not None:
             test = gate.guard(test)
         for point_id in rule.points:
@@ -270,8 +254,7 @@ class Engine:
                 state.events += (watch,)
             else:
                 state.levels += (watch,)
-                if gate is not None:
-                    self._gated.append((watch, gate))
+                self._bench.mind(watch)
             self._book.watches[rule.id, point_id] = watch
 
     def _restore_tell(self, key: str, started_at: datetime, _duration_s: float, _now: Now) -> bool:
@@ -375,48 +358,6 @@ class Engine:
         watch = self._book.watch_of(alarm)
         if watch is not None:
             step.notices += self._tells.ring(key, alarm, watch.rule)
-
-    # Judges, calendars, clocks ---------------------------------------------------------------------------------
-
-    def _ring_judge(self, key: str, step: Step) -> None:
-        self._judges[key.split("|", 2)[1]].ring(key, step)
-
-    def _restore_judge(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
-        judge = self._judges.get(key.split("|", 2)[1])
-        return judge is not None and judge.restore(key, started_at, duration_s, now)
-
-    def _look(self, step: Step) -> None:
-        """Has the wall clock been set, has a calendar begun or ended?"""
-        now = step.now
-        offset_s = now.utc.timestamp() - now.mono_s
-        if abs(offset_s - self._offset_s) > _CLOCK_SET_S:
-            step.timers += self._timers.follow_clock(offset_s - self._offset_s)
-            self._offset_s = offset_s
-        changed = self._calendars.look(now)
-        if changed:
-            self._pass_gates(changed, step)
-
-    def _pass_gates(self, gates: Container[Gate], step: Step) -> None:
-        """These gates may be other than when their conditions were last looked at."""
-        for watch, gate in self._gated:
-            value = watch.state.value
-            if gate in gates and (value is not None or not gate.is_open):  # what is not known is not judged
-                met = watch.test(value, watch.met)
-                if met is not watch.met:
-                    watch.met = met
-                    self._delays.edge(watch, step, None)
-        for judge in self._judges.values():
-            if judge.gate in gates:
-                judge.look_again(step)
-
-    def _hear_person(self, events: Sequence[AlarmEvent], step: Step) -> None:
-        """What people did may be news for the judge of the alarm's rule."""
-        for event in events:
-            alarm = step.alarms[event.alarm_id]
-            judge = self._judges.get(alarm.rule_id)
-            watch = self._book.watches.get((alarm.rule_id, alarm.point_id))
-            if judge is not None and watch is not None:
-                judge.hear_person(event, watch, step)
 
 
 def _is_change(watch: PointWatch, value: Value | None, previous: Value | None) -> bool:

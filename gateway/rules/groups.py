@@ -8,27 +8,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from gateway.model import Device, Point, Rule, Scope, Site
+from gateway.model import Device, Rule, Scope, Site
 from gateway.rules.judge import Ground, Judge
-from gateway.rules.linkage import Linkage
+from gateway.rules.linkage import group_key
 from gateway.rules.points import PointState
-from gateway.rules.watch import GroupWatch, Outputs, is_vital
+from gateway.rules.watch import GroupWatch, is_vital
 
 
 def key_of(device: Device, scope: Scope) -> str | None:
     """What names the device's group in ``scope`` ("3-2" for a unit); None where it lies in none."""
-    place = device.place
-    parts: dict[Scope, tuple[str, ...]] = {
-        Scope.ROOM: (place.building, place.unit, place.floor, place.room),
-        Scope.FLOOR: (place.building, place.unit, place.floor),
-        Scope.UNIT: (place.building, place.unit),
-        Scope.BUILDING: (place.building,),
-        Scope.ZONE: (place.zone,),
-        Scope.DEVICE: (device.id,),
-    }
-    if scope is Scope.SITE:
-        return ""
-    return "-".join(parts[scope]) if parts[scope][-1] else None
+    return device.id if scope is Scope.DEVICE else group_key(device.place, scope)
 
 
 def source_of(scope: Scope, key: str) -> str:
@@ -72,25 +61,12 @@ class GroupJudge(Judge):
 
 def group_watch(rule: Rule, scope: Scope, key: str, members: Sequence[PointState], ground: Ground) -> GroupWatch:
     """The watch of a rule at a group of points."""
+    devices = [ground.devices[each] for each in dict.fromkeys(each.point.device_id for each in members)]
     return GroupWatch(
         rule,
         source_of(scope, key),
         place_of(ground.site, scope, key),
-        _outputs(rule, [each.point for each in members], ground.linkage),
+        ground.linkage.group_outputs(rule, devices),
         ground.calendars.gate(rule),
         is_vital=any(is_vital(each) for each in members),
     )
-
-
-def _outputs(rule: Rule, members: Iterable[Point], linkage: Linkage) -> Outputs:
-    """What the actions of ``rule`` reach from any of the members, each point once."""
-    if not rule.actions:
-        return ()
-    reached: list[dict[str, Point]] = [{} for _ in rule.actions]
-    seen: set[int] = set()  # one list for a whole scope is looked at once
-    for member in members:
-        for found, (_, targets) in zip(reached, linkage.outputs(rule, member), strict=True):
-            if id(targets) not in seen:
-                seen.add(id(targets))
-                found.update((each.id, each) for each in targets)
-    return tuple((action, tuple(found.values())) for action, found in zip(rule.actions, reached, strict=True))

@@ -1,0 +1,104 @@
+"""Room: rules. The judges of a site together, and what makes them look again: calendars, marks, people, the clock.
+
+Readings reach a judge by the ears of its points (`gateway.rules.points`), not through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from datetime import datetime
+
+from gateway.model import AlarmEvent, Now, Rule, Step
+from gateway.rules.calendars import Calendars, Gate
+from gateway.rules.conditions import check_times
+from gateway.rules.judge import Ground, Judge
+from gateway.rules.kinds import judge_of
+from gateway.rules.watch import PointWatch
+
+_CLOCK_SET_S = 1.0  # the wall clock has gone so much more or less than the monotonic one: it was set, not slewed
+
+
+class Bench:
+    """One judge for each rule that needs one, and the gates of the rules that need none."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._calendars: Calendars = ground.calendars
+        self._judges: dict[str, Judge] = {}  # by rule id
+        self._gated: list[tuple[PointWatch, Gate]] = []
+        self._offset_s = 0.0  # of the wall clock against the monotonic one
+
+    def takes(self, rule: Rule) -> bool:
+        """Make the judge of ``rule``, if it needs one. Raises ValueError where the rule could never work."""
+        make = judge_of(rule.condition)
+        if make is not None:
+            check_times(rule)
+            self._judges[rule.id] = make(rule, self._ground)
+        return make is not None
+
+    def mind(self, watch: PointWatch) -> None:
+        """Look at a plain level again when its calendar opens or closes."""
+        if watch.gate is not None:
+            self._gated.append((watch, watch.gate))
+
+    def next_wake(self) -> float | None:
+        """The instant on the monotonic clock at which a calendar may open or close."""
+        return self._calendars.next_wake()
+
+    def start(self, now: Now) -> None:
+        """What time it is, before anything is decided."""
+        self._offset_s = now.utc.timestamp() - now.mono_s
+        self._calendars.look(now)
+
+    def look(self, step: Step) -> None:
+        """Has the wall clock been set, has a calendar begun or ended?"""
+        now = step.now
+        offset_s = now.utc.timestamp() - now.mono_s
+        if abs(offset_s - self._offset_s) > _CLOCK_SET_S:
+            step.timers += self._ground.timers.follow_clock(offset_s - self._offset_s)
+            self._offset_s = offset_s
+        changed = self._calendars.look(now)
+        if changed:
+            self._pass(changed, step)
+            for judge in self._judges.values():
+                if judge.gate in changed:
+                    judge.look_again(step)
+
+    def look_again(self, step: Step) -> None:
+        """Marks have changed: who counts, who is away."""
+        for judge in self._judges.values():
+            judge.look_again(step)
+
+    def resume(self, step: Step) -> None:
+        """The first step after a start."""
+        self._pass([each for each in self._calendars.gates if not each.is_open], step)
+        for judge in self._judges.values():
+            judge.resume(step)
+
+    def ring(self, key: str, step: Step) -> None:
+        """A timer of a judge has ended."""
+        self._judges[key.split("|", 2)[1]].ring(key, step)
+
+    def restore(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
+        """Go on with a timer of a judge; False where there is nothing left that it could be for."""
+        judge = self._judges.get(key.split("|", 2)[1])
+        return judge is not None and judge.restore(key, started_at, duration_s, now)
+
+    def hear_person(self, events: Sequence[AlarmEvent], step: Step) -> None:
+        """What people did may be news for the judge of the alarm's rule."""
+        for event in events:
+            alarm = step.alarms[event.alarm_id]
+            judge = self._judges.get(alarm.rule_id)
+            watch = self._ground.book.watches.get((alarm.rule_id, alarm.point_id))
+            if judge is not None and watch is not None:
+                judge.hear_person(event, watch, step)
+
+    def _pass(self, gates: Container[Gate], step: Step) -> None:
+        """Plain levels by these gates, which may be other than when their values were last looked at."""
+        for watch, gate in self._gated:
+            value = watch.state.value
+            if gate in gates and (value is not None or not gate.is_open):  # what is not known is not judged
+                met = watch.test(value, watch.met)
+                if met is not watch.met:
+                    watch.met = met
+                    self._ground.delays.edge(watch, step, None)
