@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import crash, ingest, latency, linkage, modbus_poll, scale
+from benchmarks import crash, engine, ingest, latency, linkage, modbus_poll, scale
 from benchmarks.harness import BenchError
 from benchmarks.report import Report, machine, markdown, show
 
@@ -22,6 +22,7 @@ Runs = dict[str, Callable[[], Report]]
 def full() -> Runs:
     """About half an hour on two cores."""
     return {
+        "engine": partial(engine.run, 5, 400),
         "latency": partial(latency.run, 300, 3),
         "ingest": partial(ingest.run, 12, 3),
         "racks": partial(ingest.run, 10, 3, many=True),
@@ -35,6 +36,7 @@ def full() -> Runs:
 def quick() -> Runs:
     """About three minutes: shows that everything runs; the figures are rough."""
     return {
+        "engine": partial(engine.run, 2, 100),
         "latency": partial(latency.run, 100, 1),
         "ingest": partial(ingest.run, 5, 1),
         "racks": partial(ingest.run, 5, 1, many=True),

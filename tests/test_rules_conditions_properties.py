@@ -97,7 +97,7 @@ def play(script: list[Word], trouble: list[Trouble]) -> Player:
     player.restart(0.0)
     at_s = 0.0
     for number, word in enumerate(script):
-        for each in sorted((one for one in trouble if one.before == number), key=lambda one: one.share):
+        for each in sorted((one for one in trouble if one.before % len(script) == number), key=lambda one: one.share):
             _suffer(player, at_s + each.share * word.pause_s, each)
         at_s += word.pause_s
         player.read(at_s, word.point, word.value, quality=word.quality)
