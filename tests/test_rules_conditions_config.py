@@ -1,0 +1,113 @@
+"""From the manual's YAML to an alarm: what a new user pastes is what the engine does."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.app.loading import check_site
+from gateway.config import render
+from gateway.model import Site
+from tests.support_config import SAMPLE
+from tests.support_rules import Player
+
+MANUAL = (SAMPLE.parent / "docs" / "configuration.zh-CN.md").read_text("utf-8")
+RULES = re.findall(r"```yaml\nrules:\n(.*?)```", MANUAL, re.DOTALL)
+CALENDARS = re.findall(r"```yaml\n(calendars:\n.*?)```", MANUAL, re.DOTALL)
+EXAMPLES = re.findall(r"```yaml\n# (\S+\.yaml)\n(.*?)```", MANUAL, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """The demo site with every rule, calendar and example of the manual."""
+    target = tmp_path_factory.mktemp("manual") / "config"
+    shutil.copytree(SAMPLE, target)
+    for own in (target / "rules").glob("*.yaml"):
+        own.unlink()  # some have names that the manual uses too
+    (target / "rules" / "manual.yaml").write_text("rules:\n" + "".join(RULES), "utf-8")
+    with (target / "site.yaml").open("a", encoding="utf-8") as file:
+        file.write("\n".join(CALENDARS))
+    for name, text in EXAMPLES:
+        (target / name).write_text(text, "utf-8")
+    found = check_site(target)
+    assert found.site is not None, render(found.findings)
+    return found.site
+
+
+def of_kind(place: Site, kind: str, count: int = 1) -> list[str]:
+    """Ids of some devices of a kind, in one unit."""
+    found = [each for each in place.devices.values() if each.kind == kind]
+    unit = found[0].place.building, found[0].place.unit
+    return [each.id for each in found if (each.place.building, each.place.unit) == unit][:count]
+
+
+def raised(player: Player, rule_id: str) -> list[str]:
+    """The sources of the rule's alarms."""
+    return [each.point_id for each in player.alarms.values() if each.rule_id == rule_id]
+
+
+def test_every_form_of_the_manual_becomes_an_alarm(place: Site) -> None:
+    """Rising, times, devices, absence, sequence, expression, stillness: each pasted rule raises at its source."""
+    player = Player(place)
+    player.restart(0)
+    (pile,) = of_kind(place, "ev-charger")
+    temp = next(each.id for each in place.devices[pile].points if each.name.startswith("temp"))
+    player.read(1, temp, 20.0)
+    player.read(31, temp, 31.0)
+    assert raised(player, "pile-heating") == [temp]
+
+    one, other = of_kind(place, "smoke", 2)
+    for at_s in (40, 41, 42):
+        player.read(at_s, f"{one}/alarm", True)
+        player.read(at_s + 0.5, f"{one}/alarm", False)
+    assert raised(player, "smoke-restless") == [f"{one}/alarm"]
+    assert not raised(player, "smoke-spreading")
+    player.read(100, f"{other}/alarm", True)
+    assert [each.partition(":")[0] for each in raised(player, "smoke-spreading")] == ["@unit"]
+
+    (door,) = of_kind(place, "door")
+    player.read(110, f"{door}/contact", True)
+    player.read(111, f"{door}/forced", True)
+    player.read(112, f"{door}/contact", False)
+    assert [each.partition(":")[0] for each in raised(player, "break-in")] == ["@unit"]
+
+    charger = next(each for each in place.devices.values() if each.kind == "ebike-charger")
+    current = next(each for each in charger.points if each.name.startswith("current"))
+    player.read(120, f"{charger.id}/on{current.name.removeprefix('current')}", False)
+    player.read(121, current.id, 0.5)
+    player.step(127)
+    (source,) = raised(player, "socket-welded")
+    assert source.rpartition(".")[2] == current.name.rpartition(".")[2]
+
+    assert not raised(player, "gas-silent")
+    player.step(302)
+    assert set(raised(player, "gas-silent")) == {
+        f"{each.id}/lel" for each in place.devices.values() if each.kind == "gas"
+    }
+    player.step(2 * 86_400)
+    assert {each.partition(":")[0] for each in raised(player, "home-care-still")} == {"@room"}
+
+
+@pytest.mark.parametrize(
+    ("expr", "at", "words"),
+    [
+        ("power > 60 && volt < 3", "volt", "volt"),
+        ("power > 'a'", "> 'a'", "不能用于"),
+        ("power + 1", "power", "true or false"),
+        ("[1, 2].exists(x, x > power)", "exists", "没有上限"),
+    ],
+)
+def test_a_wrong_expression_is_found_by_check_with_its_place(tmp_path: Path, expr: str, at: str, words: str) -> None:
+    """``shouwang check`` says what the library would say, before anything starts."""
+    shutil.copytree(SAMPLE, tmp_path / "config")
+    when = f'    when: {{kind: ebike-charger, expr: "{expr}"}}'
+    text = f"rules:\n  - rule: x\n    title: x\n{when}\n    raise: {{class: fault}}\n"
+    (tmp_path / "config" / "rules" / "x.yaml").write_text(text, "utf-8")
+    found = check_site(tmp_path / "config")
+    assert found.site is None
+    shown = render(found.findings)
+    assert words in shown
+    assert f"x.yaml:4:{when.index(at) + 1}:" in shown
