@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import crash, engine, ingest, latency, linkage, modbus_poll, scale
+from benchmarks import crash, engine, escalation, ingest, latency, linkage, modbus_poll, scale
 from benchmarks.harness import BenchError
 from benchmarks.report import Report, machine, markdown, show
 
@@ -20,7 +20,7 @@ Runs = dict[str, Callable[[], Report]]
 
 
 def full() -> Runs:
-    """About half an hour on two cores."""
+    """About forty minutes on two cores."""
     return {
         "engine": partial(engine.run, 5, 400),
         "latency": partial(latency.run, 300, 3),
@@ -29,12 +29,13 @@ def full() -> Runs:
         "modbus": partial(modbus_poll.run, 60, 3),
         "linkage": partial(linkage.run, 5),
         "scale": partial(scale.run, 3, 60),
+        "escalation": partial(escalation.run, 30, 6),
         "crash": partial(crash.run, 200, 60),
     }
 
 
 def quick() -> Runs:
-    """About three minutes: shows that everything runs; the figures are rough."""
+    """About seven minutes: shows that everything runs; the figures are rough."""
     return {
         "engine": partial(engine.run, 2, 100),
         "latency": partial(latency.run, 100, 1),
@@ -43,6 +44,7 @@ def quick() -> Runs:
         "modbus": partial(modbus_poll.run, 10, 1),
         "linkage": partial(linkage.run, 1),
         "scale": partial(scale.run, 1, 10),
+        "escalation": partial(escalation.run, 3, 0),
         "crash": partial(crash.run, 5, 15),
     }
 
@@ -50,7 +52,7 @@ def quick() -> Runs:
 def main() -> int:
     """Command line; the exit code."""
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    options.add_argument("--quick", action="store_true", help="few samples: about three minutes")
+    options.add_argument("--quick", action="store_true", help="few samples: about seven minutes")
     options.add_argument("--only", action="append", choices=list(full()), help="may be given several times")
     options.add_argument("--write", type=Path, metavar="FILE.md", help="also write the table as Markdown")
     given = options.parse_args()

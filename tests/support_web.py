@@ -38,6 +38,7 @@ from gateway.rules.alarm import fold
 from gateway.rules.marks import Marks
 from gateway.rules.timers import Timers
 from gateway.rules.verbs import Refusal, decide
+from gateway.store.kpi import report
 from gateway.web.app import create_app
 from gateway.web.live import LiveView
 from gateway.web.ports import SESSIONS_PER_USER, Health, Session, UplinkHealth, User
@@ -127,6 +128,8 @@ class FakeGateway:
         self.alarms: dict[str, Alarm] = {}
         self.journal: defaultdict[str, list[AlarmEvent]] = defaultdict(list)
         self.commanded: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        self.told: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        self.asked: tuple[datetime, datetime] | None = None  # for which time the calls were asked last
         self.requests: list[OperatorRequest] = []
         self.kept = Marks(site.devices.values(), Timers())
         self.state = Health(buses={"field": True}, uplinks={"platform": UplinkHealth(True, 0, None)})
@@ -145,6 +148,13 @@ class FakeGateway:
 
     async def commands(self, alarm_id: str) -> Sequence[Mapping[str, Any]]:
         return self.commanded[alarm_id]
+
+    async def notices(self, alarm_id: str) -> Sequence[Mapping[str, Any]]:
+        return self.told[alarm_id]
+
+    async def calls(self, start: datetime, end: datetime) -> Mapping[str, Any]:
+        self.asked = start, end
+        return report((), self.clock.now().utc)
 
     async def alarm(self, alarm_id: str) -> Alarm | None:
         return self.alarms.get(alarm_id)

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from gateway.model import SYSTEM, Alarm, AlarmClass, AlarmEvent, Condition, Rule, Tell
-from gateway.notify.policy import NoticePolicy
-from gateway.notify.text import MAX_TEXT
+from gateway.counters import Counters
+from gateway.model import (
+    SYSTEM,
+    Alarm,
+    AlarmClass,
+    AlarmEvent,
+    Calendar,
+    Condition,
+    Handling,
+    Notice,
+    Recipient,
+    Rule,
+    Site,
+    Tell,
+    Window,
+)
+from gateway.notify.policy import MOST_REPEATS, NoticePolicy, lacks_second_path
+from gateway.notify.text import MAX_TEXT, after_of
 from tests.support_rules import START, rule, site
 
 ALARM = Alarm(
@@ -23,40 +40,212 @@ ALARM = Alarm(
     raised_at=START,
     version=1,
 )
+SMS = {"apprise": "x"}
+DAY = Calendar("day", (Window(frozenset(range(7)), 7 * 60, 19 * 60),))
+NIGHT = Calendar("night", (Window(frozenset(range(7)), 19 * 60, 7 * 60),))
+NEVER = Calendar("never", ())
+
+
+def people(**named: Recipient) -> Site:
+    calendars = {each.id: each for each in (DAY, NIGHT, NEVER)}
+    return replace(site([], []), recipients=named, calendars=calendars)
+
+
+def person(id_: str, on_duty: str = "") -> Recipient:
+    return Recipient(id_, id_, SMS, on_duty=on_duty)
+
+
+def group(id_: str, kind: str, *members: str, addresses: Mapping[str, str] | None = None) -> Recipient:
+    return Recipient(id_, id_, addresses or {}, kind, members)
+
+
 POLICY = NoticePolicy(site([], []))
+STAFF = people(
+    duty=group("duty", "property", "zhang", "li"),
+    bosses=group("bosses", "property", "wang", "duty"),
+    zhang=person("zhang", "day"),
+    li=person("li", "night"),
+    wang=person("wang"),
+    family=group("family", "family", "daughter", "son"),
+    daughter=person("daughter"),
+    son=person("son"),
+    grid=Recipient("grid", "网格员", SMS, "grid"),
+)
 
 
-def telling(*tells: Tell, plan: tuple[str, ...] = ("派人到场", "核实")) -> Rule:
-    return rule([], Condition("equals", True), AlarmClass.FIRE, text="烟感报警", tells=tells, plan=plan)
+def telling(*tells: Tell, plan: tuple[str, ...] = ("派人到场", "核实"), **extra: object) -> Rule:
+    return rule([], Condition("equals", True), AlarmClass.FIRE, text="烟感报警", tells=tells, plan=plan, **extra)
 
 
 def event(kind: str, **data: object) -> AlarmEvent:
     return AlarmEvent(ALARM.id, 4, kind, START, SYSTEM, data)
 
 
+def told(
+    policy: NoticePolicy, ringing: Rule, after_s: float = 0.0, alarm: Alarm = ALARM, hours: float = 0
+) -> list[str]:
+    """The recipients of this instant; START is 16:00 at the site."""
+    at = START + timedelta(hours=hours)
+    return [each.recipient for each in policy.notices("raised", alarm, ringing, set(), at=at, after_s=after_s)]
+
+
+def instants(policy: NoticePolicy, ringing: Rule, most: int = 20) -> list[float]:
+    found: list[float] = []
+    due = policy.next_due(ALARM, ringing, 0.0)
+    while due is not None and len(found) < most:
+        found.append(due)
+        due = policy.next_due(ALARM, ringing, due)
+    return found
+
+
+def say(ringing: Rule, policy: NoticePolicy = POLICY, **given: object) -> Notice:
+    (notice,) = policy.notices(
+        **({"reason": "raised", "alarm": ALARM, "rule": ringing, "said": set(), "at": START} | given)  # type: ignore[arg-type]
+    )
+    return notice
+
+
 def test_each_recipient_is_told_once_by_each_channel() -> None:
     """One key per reason, person and channel; what has been said is not said again."""
     ringing = telling(Tell("duty", ("console", "apprise")), Tell("duty", ("apprise",)), Tell("grid", ("apprise",)))
-    first = POLICY.notices("raised", ALARM, ringing, set())
+    first = POLICY.notices("raised", ALARM, ringing, set(), at=START)
     assert [each.key for each in first] == [
         f"{ALARM.id}/raised/duty/console",
         f"{ALARM.id}/raised/duty/apprise",
         f"{ALARM.id}/raised/grid/apprise",
     ]
-    assert not POLICY.notices("raised", ALARM, ringing, {each.key for each in first})
+    assert not POLICY.notices("raised", ALARM, ringing, {each.key for each in first}, at=START)
+
+
+def test_a_person_in_two_groups_is_told_once() -> None:
+    """Zhang is of the duty desk and, with it, of the bosses: one message, not two."""
+    ringing = telling(Tell("duty", ("apprise",)), Tell("bosses", ("apprise",)))
+    assert told(NoticePolicy(STAFF), ringing) == ["zhang", "wang"]
+
+
+@pytest.mark.parametrize(("hours", "who"), [(0, "zhang"), (6, "li"), (15.5, "zhang")])
+def test_who_is_on_duty_is_told(hours: float, who: str) -> None:
+    """By day Zhang is called, by night Li; the one who sleeps is left alone."""
+    assert told(NoticePolicy(STAFF), telling(Tell("duty", ("apprise",))), hours=hours) == [who]
+
+
+def test_a_group_that_is_off_duty_takes_its_members_with_it() -> None:
+    """The night shift is off by day, all of it, whoever of it has no hours of their own."""
+    shift = replace(group("shift", "property", "li"), on_duty="night")
+    recipients = {**STAFF.recipients, "li": person("li"), "shift": shift, "all": group("all", "", "zhang", "shift")}
+    policy = NoticePolicy(replace(STAFF, recipients=recipients))
+    assert told(policy, telling(Tell("all", ("apprise",)))) == ["zhang"]
+    assert told(policy, telling(Tell("all", ("apprise",))), hours=6) == ["li"]
+
+
+def test_nobody_on_duty_means_everybody_and_is_counted() -> None:
+    """A hole in the roster does not swallow a fire: all members are told, and the hole is counted."""
+    counters = Counters()
+    holed = replace(
+        STAFF, recipients={**STAFF.recipients, "zhang": person("zhang", "never"), "li": person("li", "never")}
+    )
+    assert told(NoticePolicy(holed, counters), telling(Tell("duty", ("apprise",)))) == ["zhang", "li"]
+    assert counters.total("shifts_empty", recipient="duty") == 1
+
+
+def test_a_group_with_an_address_of_its_own_is_told_through_it() -> None:
+    """The robot in the group chat reaches all: its members are not called one by one; the screen is the desk's."""
+    with_robot = group("duty", "property", "zhang", "li", addresses=SMS)
+    policy = NoticePolicy(replace(STAFF, recipients={**STAFF.recipients, "duty": with_robot}))
+    assert told(policy, telling(Tell("duty", ("apprise", "console")))) == ["duty", "duty"]
+    assert told(NoticePolicy(STAFF), telling(Tell("duty", ("console",)))) == ["duty"]
+
+
+def test_a_channel_nobody_has_fails_visibly() -> None:
+    """No member has an address for it: the notice goes to the group, where it will fail and be seen."""
+    assert told(NoticePolicy(STAFF), telling(Tell("duty", ("modem",)))) == ["duty"]
+    assert told(NoticePolicy(STAFF), telling(Tell("nobody", ("modem",)))) == ["nobody"]
+
+
+def test_a_group_within_itself_ends() -> None:
+    """Members that go round in a circle are looked at once."""
+    circle = people(a=group("a", "", "b", "x"), b=group("b", "", "a"), x=person("x"))
+    assert told(NoticePolicy(circle), telling(Tell("a", ("apprise",)))) == ["x"]
+
+
+def test_family_is_called_one_after_another() -> None:
+    """First the daughter, half a minute later the son, nobody twice; with `every` it begins again."""
+    policy = NoticePolicy(STAFF)
+    once = telling(Tell("family", ("apprise",), 60.0))
+    assert [(each, told(policy, once, each)) for each in instants(policy, once)] == [
+        (60.0, ["daughter"]),
+        (90.0, ["son"]),
+    ]
+    again = telling(Tell("family", ("apprise",), 60.0, 20.0))
+    assert [told(policy, again, each) for each in instants(policy, again, 3)] == [["daughter"], ["son"], ["daughter"]]
+
+
+def test_what_repeats_is_repeated_at_its_instants_and_not_for_ever() -> None:
+    """`every: 60s` after 30 s: at 30, 90, 150 s, each a reason of its own; and at last it ends."""
+    policy = NoticePolicy(STAFF)
+    ringing = telling(Tell("wang", ("apprise",), 30.0, 60.0), Tell("grid", ("apprise",), 90.0))
+    assert instants(policy, ringing, 3) == [30.0, 90.0, 150.0]
+    assert [told(policy, ringing, each) for each in (0, 30, 60, 90, 150)] == [
+        [],
+        ["wang"],
+        [],
+        ["wang", "grid"],
+        ["wang"],
+    ]
+    assert instants(policy, ringing, 10_000)[-1] == 30.0 + MOST_REPEATS * 60.0
+
+
+def test_a_call_has_its_stages_whomever_its_rule_tells() -> None:
+    """60 s and 180 s of a call are looked at even if its rule tells nobody then."""
+    sos = replace(ALARM, alarm_class=AlarmClass.SOS)
+    assert POLICY.stages(sos, telling(Tell("grid", ("apprise",), 30.0))) == [30.0, 60.0, 180.0]
+    assert POLICY.stages(ALARM, telling(Tell("grid", ("apprise",), 30.0))) == [30.0]
+
+
+def test_in_a_drill_only_the_property_is_told() -> None:
+    """No family and no street office is called for a drill, and the text says that it is one."""
+    ringing = telling(*(Tell(each, ("apprise",)) for each in ("duty", "family", "grid", "wang", "nobody")))
+    drill = replace(ALARM, marks=("drill",))
+    assert told(NoticePolicy(STAFF), ringing, alarm=drill) == ["zhang"]
+    assert say(telling(Tell("duty", ("apprise",))), NoticePolicy(STAFF), alarm=drill).text.startswith(
+        "【演练】【火警】"
+    )
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [
+        {"marks": ("walk_test",)},
+        {"marks": ("commissioning",)},
+        {"shelved_until_at": START},
+        {"is_out_of_service": True},
+        {"suppressed_by": "line", "alarm_class": AlarmClass.FAULT},
+    ],
+)
+def test_of_what_is_muted_nobody_is_told(quiet: dict[str, object]) -> None:
+    """Walk test, commissioning, shelved, out of service, a consequence of a line that is down: no message."""
+    assert not told(POLICY, telling(Tell("duty", ("apprise",))), alarm=replace(ALARM, **quiet))  # type: ignore[arg-type]
+
+
+def test_a_fire_is_never_hidden_behind_its_cause() -> None:
+    """Whatever it may hang on: of fire, gas and calls people are told."""
+    hidden = replace(ALARM, suppressed_by="line-down:line/bus/online:1")
+    assert told(POLICY, telling(Tell("duty", ("apprise",))), alarm=hidden) == ["duty"]
 
 
 def test_buzzer_is_a_command_and_no_message() -> None:
     """The buzzer sounds by the rule's action, with a readback: no notice pretends to have sounded it."""
-    assert not POLICY.notices("raised", ALARM, telling(Tell("duty", ("buzzer",))), set())
+    ringing = telling(Tell("duty", ("buzzer",)))
+    assert not POLICY.notices("raised", ALARM, ringing, set(), at=START)
+    assert not POLICY.tells(ALARM, ringing, 0.0)
 
 
 def test_those_who_are_told_later_are_not_told_now() -> None:
     """The family is called after 60 s, not at the press; the duty desk reads that nobody has taken it."""
     ringing = telling(Tell("duty", ("apprise",)), Tell("family", ("apprise",), 60.0), Tell("duty", ("apprise",), 60.0))
-    now = POLICY.notices("raised", ALARM, ringing, set())
+    now = POLICY.notices("raised", ALARM, ringing, set(), at=START)
     assert [each.recipient for each in now] == ["duty"]
-    later = POLICY.notices("raised", ALARM, ringing, {each.key for each in now}, after_s=60.0)
+    later = POLICY.notices("raised", ALARM, ringing, {each.key for each in now}, at=START, after_s=60.0)
     assert [each.recipient for each in later] == ["family", "duty"]
     assert all("已 60 秒无人接警" in each.text for each in later)
 
@@ -69,6 +258,7 @@ def test_those_who_are_told_later_are_not_told_now() -> None:
         ("reraised", {"reopens": False}, False),
         ("returned", {}, False),
         ("taken", {}, False),
+        ("escalated", {}, False),
     ],
 )
 def test_what_people_are_told_of(kind: str, data: dict[str, bool], is_told: bool) -> None:
@@ -78,14 +268,65 @@ def test_what_people_are_told_of(kind: str, data: dict[str, bool], is_told: bool
 
 def test_words_say_class_place_time_and_what_to_do() -> None:
     """A message is enough to run: what, where, when by the wall clock of the site, what first."""
-    (notice,) = POLICY.notices("raised", ALARM, telling(Tell("duty", ("apprise",))), set())
-    assert notice.text == "【火警】3-2-03-0301 烟感报警,16:00:00。请派人到场。"
+    assert say(telling(Tell("duty", ("apprise",)))).text == "【火警】3-2-03-0301 烟感报警,16:00:00。请派人到场。"
+    response = telling(Tell("duty", ("apprise",)), response="立即派人带灭火器到场。", response_en="Send somebody now.")
+    assert say(response).text == "【火警】3-2-03-0301 烟感报警,16:00:00。立即派人带灭火器到场。"
     english = NoticePolicy(replace(site([], []), language="en"))
-    (notice,) = english.notices("raised", ALARM, telling(Tell("x", ("apprise",), 30.0)), set(), after_s=30.0)
+    notice = say(telling(Tell("x", ("apprise",), 30.0)), english, after_s=30.0)
     assert notice.text == "[FIRE] 3-2-03-0301 烟感报警, 16:00:00. not taken for 30 s. Do: 派人到场."
+    notice = say(replace(response, tells=(Tell("x", ("apprise",), 7200.0),)), english, after_s=7200.0)
+    assert notice.text.endswith("not taken for 2 h. Send somebody now.")
+
+
+def test_people_outside_read_which_community_it_is() -> None:
+    """The grid officer looks after ten communities: his message names this one; the duty desk's does not."""
+    assert "阳光花园 3-2-03-0301" in say(telling(Tell("grid", ("apprise",))), NoticePolicy(STAFF)).text
+    assert "阳光花园" not in say(telling(Tell("duty", ("apprise",))), NoticePolicy(STAFF)).text
+
+
+def test_words_say_who_took_it_and_did_not_verify() -> None:
+    """Whoever is called because nothing was verified reads who has it in hand, and for how long."""
+    in_hand = replace(ALARM, handling=Handling.TAKEN, taken_at=START, taken_by="张师傅")
+    notice = say(
+        telling(Tell("x", ("apprise",), 30.0)),
+        reason="unverified-4", alarm=in_hand, at=START + timedelta(minutes=2), after_s=30.0,
+    )  # fmt: skip
+    assert "张师傅已接警 2 分钟,尚未核实" in notice.text
+    assert notice.reason == "unverified-4+30s"
+
+
+def test_words_say_how_long_it_was_hidden() -> None:
+    """The first message after a shelving says that the alarm is not a new one."""
+    notice = say(telling(Tell("x", ("apprise",))), reason="shown-7", at=START + timedelta(hours=3))
+    assert "已持续 3 小时" in notice.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "after_s"), [("raised", 0), ("reopened-5+30s", 30), ("raised+1.8036e+06s", 1803600)]
+)
+def test_the_delay_can_be_read_from_the_reason(reason: str, after_s: float) -> None:
+    """However long somebody has waited, the words say it."""
+    assert after_of(reason) == after_s
 
 
 def test_message_is_never_too_long() -> None:
     """A long plan does not make the provider refuse the message."""
-    (notice,) = POLICY.notices("raised", ALARM, telling(Tell("duty", ("apprise",)), plan=("跑" * 2000,)), set())
-    assert len(notice.text) == MAX_TEXT
+    assert len(say(telling(Tell("duty", ("apprise",)), plan=("跑" * 2000,))).text) == MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("tells", "lacks"),
+    [
+        ((Tell("duty", ("console", "buzzer")),), False),
+        ((Tell("duty", ("console",)),), True),
+        ((Tell("duty", ("console",)), Tell("family", ("apprise",), 60.0)), False),
+        ((Tell("wang", ("apprise", "webhook")),), True),
+        ((Tell("wang", ("modem", "console")),), True),
+        ((), True),
+    ],
+)
+def test_one_kind_of_channel_is_not_enough_for_life_safety(tells: tuple[Tell, ...], lacks: bool) -> None:
+    """Several robots are one path, the internet; a channel without any address is none."""
+    assert lacks_second_path(telling(*tells), STAFF.recipients) is lacks
+    fault = replace(telling(*tells), alarm_class=AlarmClass.FAULT)
+    assert not lacks_second_path(fault, STAFF.recipients)

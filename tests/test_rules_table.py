@@ -114,7 +114,7 @@ def test_a_flag_moves_no_part_and_lifting_it_shows_the_truth(on: str, off: str) 
 
 def stripped(alarm: Alarm) -> Alarm:
     """Without the words about the last event."""
-    return replace(alarm, version=0, last_event="", last_actor="", last_at=None)
+    return replace(alarm, version=0, acted_version=0, last_event="", last_actor="", last_at=None)
 
 
 def test_document_is_what_the_table_says() -> None:

@@ -68,6 +68,15 @@ class Port:
         """The marks that are set."""
         return await self._ask(self._reader.marks)
 
+    async def notices(self, alarm_id: str) -> Sequence[Mapping[str, Any]]:
+        """Who was told of the alarm, and how far each notice has got."""
+        return await self._ask(lambda: self._reader.notices(alarm_id))
+
+    async def calls(self, start: datetime, end: datetime) -> Mapping[str, Any]:
+        """How the calls for help of this time were answered."""
+        now = self._clock.now().utc
+        return await self._ask(lambda: self._reader.calls(start, end, now))
+
     async def records(self, limit: int, before: tuple[datetime, str] | None) -> Sequence[Alarm]:
         """Ended alarms, newest first."""
         return await self._ask(lambda: self._reader.ended(limit, before))

@@ -81,7 +81,7 @@ class Gateway:
         self._screens = ThreadPoolExecutor(1, thread_name_prefix="screens")
         self._journal = Journal(site.data_dir, [each.id for each in site.uplinks], site.retention_bytes)
         restored = self._journal.restore(clock.now())
-        self._engine = Engine(site, counters=self.counters, policy=NoticePolicy(site))
+        self._engine = Engine(site, counters=self.counters, policy=NoticePolicy(site, self.counters))
         self._engine.restore(restored.alarms, restored.occurrences, restored.timers, clock.now(), marks=restored.marks)
         self._engine.restore_said(restored.said)
         self._engine.restore_outputs(restored.held)

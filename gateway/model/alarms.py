@@ -88,6 +88,8 @@ class Alarm:
     marks: tuple[str, ...] = ()  # drill, walk_test, commissioning: such alarms never enter statistics
     is_chattering: bool = False  # raised so often that its returns are held back
     is_confirmed: bool = False  # fire: confirmed by a second device or a person
+    escalated_s: float = 0.0  # how long nobody had taken it when it was last escalated; 0: it was not
+    acted_version: int = 0  # the last version that was more than time going by: a verb may name it or a newer one
 
     @property
     def is_muted(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from gateway.model import Alarm, AlarmClass, Rule
+from gateway.model import Alarm, AlarmClass, Mark, Rule
 
 MAX_TEXT = 500  # characters: what one message of the robots and most SMS services carries
 
@@ -18,24 +20,68 @@ CLASS_NAMES: dict[AlarmClass, tuple[str, str]] = {
     AlarmClass.FAULT: ("故障", "FAULT"),
     AlarmClass.MAINTENANCE: ("维护", "MAINTENANCE"),
 }
+_DRILL = ("演练", "DRILL")
+_AFTER = re.compile(r"\+([0-9.e+]+)s$")
 
 
-def notice_text(alarm: Alarm, rule: Rule, *, zone: ZoneInfo, language: str, after_s: float = 0.0) -> str:
-    """One line: class, where, what, when, what to do first. ``after_s`` > 0 says that nobody has taken it since."""
+def notice_text(
+    alarm: Alarm, rule: Rule, *, reason: str, at: datetime, zone: ZoneInfo, language: str, site: str = ""
+) -> str:
+    """One line: class, where, what, when, for how long nobody has acted, what to do now.
+
+    ``reason`` is the notice's; ``at`` is now. ``site`` is said to people who do not know which community it is.
+    """
     is_english = language == "en"
-    what = rule.text or alarm.title
+    head = "".join(f"[{each}] " if is_english else f"【{each}】" for each in _heads(alarm, is_english=is_english))
+    where = " ".join(filter(None, (site, alarm.place, rule.text or alarm.title)))
     when = f"{alarm.raised_at.astimezone(zone):%H:%M:%S}"
-    name = CLASS_NAMES[alarm.alarm_class][is_english]
-    if is_english:
-        parts = [f"[{name}] {alarm.place} {what}, {when}"]
-        if after_s > 0:
-            parts.append(f"not taken for {after_s:g} s")
-        parts += [f"Do: {step}" for step in rule.plan[:1]]
-        text = ". ".join(parts) + "."
-    else:
-        parts = [f"【{name}】{alarm.place} {what},{when}"]
-        if after_s > 0:
-            parts.append(f"已 {after_s:g} 秒无人接警")
-        parts += [f"请{step}" for step in rule.plan[:1]]
-        text = "。".join(parts) + "。"
+    parts = [f"{head}{where}{', ' if is_english else ','}{when}"]
+    parts += filter(None, (_since(reason, alarm, at, is_english=is_english), _act(rule, is_english=is_english)))
+    text = ". ".join(parts) + "." if is_english else "。".join(parts) + "。"
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def after_of(reason: str) -> float:
+    """How long after what there was to tell a notice of this reason is given; 0: at once."""
+    found = _AFTER.search(reason)
+    return float(found[1]) if found else 0.0
+
+
+def span(seconds: float, *, is_english: bool) -> str:
+    """A length of time as people say it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if is_english else f"{seconds:.0f} 秒"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min" if is_english else f"{seconds / 60:.0f} 分钟"
+    return f"{seconds / 3600:.0f} h" if is_english else f"{seconds / 3600:.0f} 小时"
+
+
+def _heads(alarm: Alarm, *, is_english: bool) -> list[str]:
+    heads = [CLASS_NAMES[alarm.alarm_class][is_english]]
+    return [_DRILL[is_english], *heads] if Mark.DRILL in alarm.marks else heads
+
+
+def _since(reason: str, alarm: Alarm, at: datetime, *, is_english: bool) -> str:
+    """For how long nobody has taken it, verified it, or could hear of it; "" where it has just been raised."""
+    kind = reason.partition("+")[0].partition("-")[0]
+    if kind == "unverified" and alarm.taken_at is not None:
+        waited = span(max(0.0, (at - alarm.taken_at).total_seconds()), is_english=is_english)
+        who = alarm.taken_by
+        return f"taken by {who} {waited} ago, not verified" if is_english else f"{who}已接警 {waited},尚未核实"
+    after_s = after_of(reason)
+    if after_s > 0:
+        waited = span(after_s, is_english=is_english)
+        return f"not taken for {waited}" if is_english else f"已 {waited}无人接警"
+    if kind == "shown":
+        waited = span(max(0.0, (at - alarm.raised_at).total_seconds()), is_english=is_english)
+        return f"open for {waited}" if is_english else f"已持续 {waited}"
+    return ""
+
+
+def _act(rule: Rule, *, is_english: bool) -> str:
+    """The one sentence that says what to do; the first step of the plan where there is none."""
+    response = rule.response_en or rule.response if is_english else rule.response
+    if response:
+        return response.rstrip("。.")
+    step = next(iter(rule.plan), "")
+    return f"{'Do: ' if is_english else '请'}{step}" if step else ""

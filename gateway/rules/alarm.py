@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.model import Alarm, AlarmClass, AlarmCondition, AlarmEvent, Handling
-from gateway.rules.table import DONE, EFFECTS, ENDINGS, Latch
+from gateway.rules.table import DONE, EFFECTS, ENDINGS, PASSING, Latch
 
 _REOPENED: dict[str, Any] = {
     "taken_at": None,
@@ -23,6 +23,7 @@ _REOPENED: dict[str, Any] = {
     "outcome": "",
     "cause": "",
     "is_confirmed": False,
+    "escalated_s": 0.0,
 }
 
 
@@ -75,6 +76,7 @@ def _with_parts(alarm: Alarm, event: AlarmEvent) -> Alarm:
     moved = replace(
         alarm,
         version=event.version,
+        acted_version=alarm.acted_version if event.kind in PASSING else event.version,
         condition=effect.condition or alarm.condition,
         handling=dict(effect.handling).get(alarm.handling, alarm.handling),
         is_latched=_after(effect.latch, event, "latches", is_set=alarm.is_latched),
@@ -162,6 +164,10 @@ def _unmarked(_alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
     return {"marks": tuple(event.data["marks"])} | _REOPENED
 
 
+def _escalated(_alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
+    return {"escalated_s": event.data["after_s"]}
+
+
 def _nothing(_alarm: Alarm, _event: AlarmEvent) -> dict[str, Any]:
     return {}
 
@@ -186,4 +192,6 @@ _STAMPS: dict[str, Callable[[Alarm, AlarmEvent], dict[str, Any]]] = {
     "out_of_service": _out_of_service,
     "in_service": _in_service,
     "unmarked": _unmarked,
+    "escalated": _escalated,
+    "unverified": _nothing,
 }

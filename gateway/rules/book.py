@@ -6,7 +6,7 @@ Why an alarm is raised or returns (readings, conditions, delays) is `gateway.rul
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from gateway.model import (
     Alarm,
     AlarmCondition,
     AlarmEvent,
+    Command,
     Handling,
     Mark,
     OperatorRequest,
@@ -191,6 +192,8 @@ class Book:
             self.releases.note(event, before, alarm, watch)
             if kind in _SHOWN:
                 self._command(watch, _resumed(watch, before, alarm), alarm_id, version, step)
+            if kind == "unverified" and not before.is_sounding:
+                self._sound_again(before, alarm, watch, step)
         self._tells.after(event, alarm, watch.rule, step)
         self.fires.heard(alarm, step)
         return alarm
@@ -283,14 +286,21 @@ class Book:
 
     def _command(self, watch: Watch, outputs: Outputs, alarm_id: str, version: int, step: Step) -> None:
         """What the alarm sets in motion. What is for safety leaves now: before it is told or written anywhere."""
-        found = commands(outputs, alarm_id, version, step.now)
+        self._issue(commands(outputs, alarm_id, version, step.now), step)
+        unreached = sum(not targets for _, targets in outputs)
+        if unreached:
+            self._counters.count("actions_without_target", unreached, rule=watch.rule.id)
+
+    def _sound_again(self, before: Alarm, alarm: Alarm, watch: Watch, step: Step) -> None:
+        """Switch on what the sound of the alarm needs: a buzzer that somebody had silenced."""
+        again = tuple(each for each in watch.outputs if holds(alarm, each[0]) and not holds(before, each[0]))
+        self._issue(commands(again, alarm.id, alarm.version, step.now), step)
+
+    def _issue(self, found: Sequence[Command], step: Step) -> None:
         safety = [each for each in found if each.is_safety]
         if safety:
             self.act(safety, step.now)
         step.commands += found
-        unreached = sum(not targets for _, targets in outputs)
-        if unreached:
-            self._counters.count("actions_without_target", unreached, rule=watch.rule.id)
 
     def _keep(self, alarm: Alarm, watch: Watch | None, step: Step) -> None:
         step.alarms[alarm.id] = alarm

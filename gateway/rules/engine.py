@@ -6,7 +6,6 @@ the other files of this room; here they meet. The same inputs give the same byte
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -37,6 +36,7 @@ from gateway.rules.calendars import Calendars
 from gateway.rules.conditions import check_fits, compile_test, is_event
 from gateway.rules.confirm import CONFIRMED
 from gateway.rules.delays import Delays
+from gateway.rules.escalation import Escalation
 from gateway.rules.judge import Ground
 from gateway.rules.kinds import OWNERS
 from gateway.rules.linkage import Linkage
@@ -65,6 +65,7 @@ class Engine:
         self._book = Book(counters, self._tells, self._marks)
         self._book.fires.counts = self._marks.counts
         self._marking = Marking(self._book, self._marks, self._timers)
+        self._escalation = Escalation(self._book, self._tells, site.devices.values(), counters)
         self._delays = Delays(self._timers, self._book)
         self._ground = Ground(
             site=site,
@@ -81,21 +82,22 @@ class Engine:
         )
         self._bench = Bench(self._ground)
         self._lost_timers: list[TimerChange] = []  # of what is gone, until the first step
-        self._kept_tells: dict[str, datetime] = {}  # when delays of notices had started, until the first step
         self._is_resumed = True  # False between `restore` and the first step
         # Whose a timer is says the first word of its key: what happens at its end, and how it goes on after a restart
         # (False: there is nothing left that it could be for).
         self._rings: dict[str, Callable[[str, Step], None]] = {
             "for": self._delays.ring,
             "clear": self._delays.ring,
-            "tell": self._ring_tell,
+            "tell": self._escalation.ring_tell,
+            "unverified": self._escalation.ring_unverified,
             **dict.fromkeys(OWNERS, self._bench.ring),
             "mark": self._marking.ring,
         }
         self._restores: dict[str, Callable[[str, datetime, float, Now], bool]] = {
             "for": self._delays.restore,
             "clear": self._delays.restore,
-            "tell": self._restore_tell,
+            "tell": self._escalation.restore,
+            "unverified": self._escalation.restore,
             **dict.fromkeys(OWNERS, self._bench.restore),
             "mark": self._marks.restore_timer,
         }
@@ -198,6 +200,7 @@ class Engine:
         if step.marks:  # who counts, who is away
             self._book.fires.settle(step)
             self._bench.look_again(step)
+        self._escalation.see_arrivals(step)
         self._book.release(step)
         self._counters.counts["readings_accepted", ()] += len(step.readings)
         return step
@@ -213,17 +216,9 @@ class Engine:
         self._is_resumed = True
         step.timers += self._lost_timers
         self._lost_timers.clear()
-        kept: defaultdict[str, dict[str, datetime]] = defaultdict(dict)
-        for key, started_at in self._kept_tells.items():
-            kept[key.split("|")[1]][key] = started_at
-        self._kept_tells.clear()
         self._book.withdraw_orphans(step)
         self._book.fires.settle(step)
-        for alarm in self._book.alarms.values():
-            watch = self._book.watch_of(alarm)
-            if watch is not None and alarm.handling is Handling.NEW and not alarm.is_muted:
-                self._tells.resume(alarm, watch.rule, kept.pop(alarm.id, {}), step)
-        step.timers += [TimerChange(key, None) for keys in kept.values() for key in keys]
+        self._escalation.resume(step)
         self._marking.resume(step)
         self._bench.resume(step)
 
@@ -256,10 +251,6 @@ class Engine:
                 state.levels += (watch,)
                 self._bench.mind(watch)
             self._book.watches[rule.id, point_id] = watch
-
-    def _restore_tell(self, key: str, started_at: datetime, _duration_s: float, _now: Now) -> bool:
-        self._kept_tells[key] = started_at
-        return True
 
     # Readings --------------------------------------------------------------------------------------------------
 
@@ -352,12 +343,6 @@ class Engine:
 
     def _reject(self, doubt: Doubt) -> None:
         self._counters.counts["readings_rejected", (("reason", str(doubt)),)] += 1
-
-    def _ring_tell(self, key: str, step: Step) -> None:
-        alarm = self._book.alarms[key.split("|")[1]]
-        watch = self._book.watch_of(alarm)
-        if watch is not None:
-            step.notices += self._tells.ring(key, alarm, watch.rule)
 
 
 def _is_change(watch: PointWatch, value: Value | None, previous: Value | None) -> bool:

@@ -222,7 +222,11 @@ EFFECTS: dict[str, Effect] = {
     "out_of_service": Effect(),
     "in_service": Effect(),
     "unmarked": Effect(handling=tuple((each, NEW) for each in (*_IN_HAND, CLOSED))),
+    "escalated": Effect(),
+    "unverified": Effect(sound=Latch.AS_RAISED),
 }
+
+PASSING = frozenset({"escalated", "unverified"})  # time going by: no person's act is stale for it
 
 
 FLAGS: dict[str, str] = {"shelved": "unshelved", "suppressed": "unsuppressed", "out_of_service": "in_service"}

@@ -35,7 +35,7 @@ class Accepted:
 
 def decide(request: OperatorRequest, alarm: Alarm, rule: Rule | None, now: Now) -> Accepted | Refusal:
     """What ``request`` does to the open ``alarm``; ``rule`` is None where the configuration has it no more."""
-    if request.version != alarm.version:
+    if not (alarm.acted_version or alarm.version) <= request.version <= alarm.version:
         return Refusal(Code.STALE_VERSION, who_did_what(alarm))
     row = row_for(request.verb, state_of(alarm))
     if row.codes:

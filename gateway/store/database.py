@@ -12,6 +12,8 @@ from pathlib import Path
 
 import apsw
 
+from gateway.store import notices
+
 GATEWAY_FILE = "shouwang.db"
 BRIDGE_FILE = "bridge.db"
 
@@ -61,6 +63,7 @@ _GATEWAY_SCHEMA = (
         mark TEXT NOT NULL, scope TEXT NOT NULL, key TEXT NOT NULL, since_ms INTEGER NOT NULL, until_ms INTEGER,
         by TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (mark, scope, key)) WITHOUT ROWID;
     """,
+    notices.SCHEMA,
 )
 
 _BRIDGE_SCHEMA = (

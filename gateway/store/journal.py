@@ -30,7 +30,7 @@ from gateway.model import (
     Reply,
     Step,
 )
-from gateway.store import codec, outbox
+from gateway.store import codec, kpi, notices, outbox
 from gateway.store.ballast import Ballast
 from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_reader
 from gateway.store.retention import trim_records
@@ -41,6 +41,7 @@ _PASSING = (
     apsw.FullError, apsw.IOError, apsw.BusyError, apsw.LockedError, apsw.ReadOnlyError, apsw.CantOpenError,
     apsw.CorruptError, apsw.NotADBError, apsw.NoMemError, OSError,
 )  # fmt: skip
+_MOST_NOTICES = 500  # of one alarm, that a screen gets
 _KEEP_REQUESTS_S = 7 * 86_400.0
 _RECORDS_EVERY_S = 600.0
 
@@ -126,11 +127,7 @@ class Journal:
     def restore(self, now: Now) -> Restored:
         """What a restart needs. Notices of alarms that are taken care of or over are not sent any more."""
         db = self._db
-        db.execute(
-            "UPDATE notices SET is_accepted = 0, closed_ms = ?, detail = 'overtaken by a restart' WHERE is_accepted IS"
-            " NULL AND alarm_id NOT IN (SELECT id FROM alarms WHERE is_open AND body ->> 'handling' = 'new')",
-            (codec.to_ms(now.utc),),
-        )
+        notices.overtake(db, now.utc)
         return Restored(
             alarms=_alarms(db.execute("SELECT body FROM alarms WHERE is_open = 1 ORDER BY raised_ms, id")),
             occurrences={
@@ -143,20 +140,9 @@ class Journal:
                 (str(key), codec.from_ms(int(str(ms))), float(str(duration)))
                 for key, ms, duration in db.execute("SELECT key, started_ms, duration_s FROM timers ORDER BY key")
             ),
-            said=tuple(
-                str(key)
-                for (key,) in db.execute(
-                    "SELECT key FROM notices JOIN alarms ON alarms.id = notices.alarm_id WHERE is_open = 1 ORDER BY key"
-                )
-            ),
+            said=notices.said(db),
             commands=self._open_commands(),
-            notices=tuple(
-                Notice(*(str(each) for each in row))
-                for row in db.execute(
-                    "SELECT key, alarm_id, reason, channel, recipient, text FROM notices"
-                    " WHERE is_accepted IS NULL ORDER BY at_ms, key"
-                )
-            ),
+            notices=notices.unsettled(db),
             digests=self._recent_digests(),
             held=self._held(),
             marks=_marks(db),
@@ -189,11 +175,7 @@ class Journal:
                 ),
             )  # fmt: skip
         for notice in step.notices:
-            db.execute(
-                "INSERT INTO notices (key, alarm_id, reason, channel, recipient, text, at_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (notice.key, notice.alarm_id, notice.reason, notice.channel, notice.recipient, notice.text, now_ms),
-            )
+            notices.write(db, notice, now_ms)
         for result in step.results:
             self._write_result(result)
         for key, started_at, duration_s in step.timers:
@@ -227,10 +209,7 @@ class Journal:
                 ),
             )  # fmt: skip
         else:
-            self._db.execute(
-                "UPDATE notices SET is_accepted = ?, closed_ms = ?, detail = ? WHERE key = ?",
-                (result.is_accepted, codec.to_ms(result.at), result.detail[:500], result.key),
-            )
+            notices.settle(self._db, result)
 
     def _write_reply(self, reply: Reply, request: OperatorRequest, now_ms: int) -> None:
         body = codec.dumps([reply.is_accepted, reply.code, dict(reply.detail), reply.version])
@@ -330,6 +309,14 @@ class JournalReader:
     def marks(self) -> list[MarkChange]:
         """The marks that are set: disabled, out of service, drills, tests, shelved."""
         return list(_marks(self._db))
+
+    def notices(self, alarm_id: str) -> list[dict[str, Any]]:
+        """Who was told of an alarm, and how far each notice has got; the newest of them."""
+        return notices.of_alarm(self._db, alarm_id, _MOST_NOTICES)
+
+    def calls(self, start: datetime, end: datetime, now: datetime) -> dict[str, Any]:
+        """How the calls for help of this time were answered."""
+        return kpi.report(kpi.calls(self._db, start, end), now)
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.clock import Clock
 from gateway.counters import Counters
-from gateway.web import accounts, api, marks, probes, verbs
+from gateway.web import accounts, api, marks, probes, reports, verbs
 from gateway.web.auth import Auth, Passwords
 from gateway.web.context import Web
 from gateway.web.limits import FailureLimiter
@@ -55,7 +55,15 @@ def create_app(
     live.speak_of(port.site)
     auth = Auth(users, clock, setup_code, is_https, Passwords(), FailureLimiter(), asyncio.Lock())
     app.state.web = Web(port, live, users, counters, clock, auth, Submissions(port), title, language)
-    for routes in (accounts.router, verbs.router, marks.router, api.router, probes.router, page_routes()):
+    for routes in (
+        accounts.router,
+        verbs.router,
+        marks.router,
+        api.router,
+        reports.router,
+        probes.router,
+        page_routes(),
+    ):
         app.include_router(routes)
     answer_problems(app)
     app.add_middleware(Shield, is_https=is_https)

@@ -65,6 +65,16 @@ class GatewayPort(Protocol):
         """The marks that are set."""
         ...
 
+    async def notices(self, alarm_id: str) -> Sequence[Mapping[str, Any]]:
+        """Who was told of the alarm, oldest first: key, reason, channel, recipient, text, at_ms, state (sending,
+        accepted, delivered, failed), closed_ms (of the state; None: none yet), detail.
+        """  # noqa: D205 - one paragraph
+        ...
+
+    async def calls(self, start: datetime, end: datetime) -> Mapping[str, Any]:
+        """How the calls for help pressed from ``start`` until before ``end`` were answered (see `CallReport`)."""
+        ...
+
     async def records(self, limit: int, before: tuple[datetime, str] | None) -> Sequence[Alarm]:
         """Ended alarms by (raised_at, id) descending, strictly before ``before``."""
         ...

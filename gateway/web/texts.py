@@ -147,6 +147,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "in_service": ("恢复使用", "back in service"),
     "unmarked": ("不再是测试", "no longer a test"),
     "mark": ("设置标记", "marked"),
+    "escalated": ("无人接警,升级", "escalated: nobody has taken it"),
+    "unverified": ("超时未核实", "not verified in time"),
 }
 
 ROLE_NAMES: dict[str, tuple[str, str]] = {

@@ -77,6 +77,7 @@ def alarm_view(alarm: Alarm, site: Site | None = None) -> View:
         "last_actor": alarm.last_actor,
         "last_event": alarm.last_event,
         "last_at": alarm.last_at,
+        "escalated_s": alarm.escalated_s,
         "text": rule.text if rule else "",
         **_point_words(site, alarm.device_id, alarm.point_id),
     }

@@ -1,10 +1,11 @@
 // 经过: what people did, and what the gateway did by itself and what became of it.
 
 import { make } from "./dom.js";
-import { clockText, kindName, outcomeName, placeName, word } from "./words.js";
+import { clockText, kindName, noticeName, outcomeName, placeName, word } from "./words.js";
 
-export function history(alarm, events, commands) {
-  const lines = [...events.map((each) => [each.at, eventLine(each)]), ...commands.map((each) => [each.issued_at, commandLine(each, alarm.place)])];
+export function history(alarm, events, commands, notices) {
+  const lines = [...events.map((each) => [each.at, eventLine(each)]), ...commands.map((each) => [each.issued_at, commandLine(each, alarm.place)]),
+    ...notices.map((each) => [each.at, noticeLine(each)])];
   return lines.sort(([a], [b]) => Date.parse(a) - Date.parse(b)).map(([, line]) => line);
 }
 
@@ -30,6 +31,16 @@ function commandLine(command, here) {
   return make("li", { className: isWrong(command.outcome) ? "command wrong" : "command", title: command.point },
     make("time", { textContent: clockText(Date.parse(command.issued_at)) }), " 守望 ",
     make("b", { textContent: actText(command) }), ` ${deviceText(command, here)} · `, make("b", { className: "outcome", textContent: became }));
+}
+
+// Accepted is a provider's word, not a person's: nobody may believe that somebody has read it.
+function noticeLine(notice) {
+  const isFailed = notice.state === "failed";
+  const became = noticeName(notice.state) + (isFailed && notice.detail ? `: ${notice.detail}` : "");
+  return make("li", { className: isFailed ? "notice wrong" : "notice", title: notice.text },
+    make("time", { textContent: clockText(Date.parse(notice.at)) }), " 守望 ",
+    make("b", { textContent: word("toldLine", { who: notice.recipient_title || notice.recipient, channel: notice.channel }) }), " · ",
+    make("b", { className: "outcome", textContent: became }));
 }
 
 function actText({ value, socket, unit }) {

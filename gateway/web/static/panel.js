@@ -5,10 +5,11 @@ import { Refused, act, get } from "./api.js";
 import { find, make, say, show } from "./dom.js";
 import { history, summary } from "./history.js";
 import { stateText } from "./list.js";
-import { classIcon, className, clockText, kindName, language, spotName, whatText, word } from "./words.js";
+import { classIcon, className, clockText, kindName, language, placeName, spotName, whatText, word } from "./words.js";
 
 const HOLD_MS = 2000;
 const LOOK_AGAIN_MS = 1500; // while a command is under way
+const CALL_120_S = 180; // alarms.md section 5
 const NEXT = { new: "take", taken: "verify", verifying: "verify", handling: "close", closed: "reset" };
 
 export class Panel {
@@ -36,14 +37,14 @@ export class Panel {
   async read(alarm) {
     this.readAt = alarm.version;
     try {
-      const [detail, journal] = await Promise.all([
-        get(`/api/v1/alarms/${alarm.key}`), get(`/api/v1/alarms/${alarm.key}/events`)]);
+      const [detail, journal, told] = await Promise.all([
+        get(`/api/v1/alarms/${alarm.key}`), get(`/api/v1/alarms/${alarm.key}/events`), get(`/api/v1/alarms/${alarm.key}/notices`)]);
       if (this.alarm?.id !== alarm.id) return;
       this.rule = detail.rule;
       this.draw();
-      find("journal").replaceChildren(...history(alarm, journal.events, detail.commands));
+      find("journal").replaceChildren(...history(alarm, journal.events, detail.commands, told.notices));
       find("commands").replaceChildren(...summary(detail.commands));
-      if (detail.commands.some((each) => each.outcome === null)) {
+      if (detail.commands.some((each) => each.outcome === null) || told.notices.some((each) => each.state === "sending")) {
         setTimeout(() => this.alarm?.id === alarm.id && this.readAt === alarm.version && this.read(alarm), LOOK_AGAIN_MS);
       }
     } catch (error) {
@@ -169,6 +170,8 @@ function facts(alarm) {
     stateText(alarm), alarm.is_latched ? word("isLatched") : "", alarm.count > 1 ? word("times", { n: alarm.count }) : "",
     alarm.is_unconfirmed ? word("isUnconfirmed") : "", alarm.is_open ? "" : word("hasEnded"),
   ];
-  return [...parts.filter(Boolean).map((text, place) => make("span", { textContent: text, className: place ? "" : "badge" })),
+  const isLate = alarm.class === "sos" && alarm.is_open && alarm.handling === "new" && alarm.escalated_s >= CALL_120_S;
+  return [isLate ? make("strong", { className: "wrong call", textContent: word("call120", { place: placeName(alarm.place) }) }) : "",
+    ...parts.filter(Boolean).map((text, place) => make("span", { textContent: text, className: place ? "" : "badge" })),
     make("small", { textContent: `${word("device")} ${alarm.device}${alarm.text ? ` · ${alarm.title}` : ""}` })];
 }

@@ -82,6 +82,8 @@ const WORDS = {
   powerOn: ["通电", "power on"],
   powerOff: ["断电", "power off"],
   setTo: ["设为 {value}", "set to {value}"],
+  call120: ["超过 3 分钟无人接警:请拨打 120,报地址 {place}", "Nobody has taken it for over 3 minutes: call 120, address {place}"],
+  toldLine: ["通知 {who}({channel})", "told {who} ({channel})"],
   commandSummary: ["自动动作:已执行 {done}/{all}", "Automatic actions: {done} of {all} done"],
 
   take: ["接警", "Take"],
@@ -158,6 +160,15 @@ const KINDS = {
   out_of_service: ["检修/停用", "out of service"],
   in_service: ["恢复使用", "back in service"],
   unmarked: ["不再是测试", "no longer a test"],
+  escalated: ["无人接警,升级", "escalated: nobody has taken it"],
+  unverified: ["超时未核实", "not verified in time"],
+};
+
+const NOTICES = {
+  sending: ["发送中", "sending"],
+  accepted: ["已受理", "accepted"],
+  delivered: ["已送达", "delivered"],
+  failed: ["失败", "failed"],
 };
 
 const OUTCOMES = {
@@ -197,6 +208,7 @@ export const classIcon = (name) => (CLASSES[name] || ["", "", "•"])[2];
 export const kindName = (kind) => (KINDS[kind] || [kind, kind])[index];
 
 export const outcomeName = (outcome) => (OUTCOMES[outcome || "open"] || [outcome, outcome])[index];
+export const noticeName = (state) => (NOTICES[state] || [state, state])[index];
 export const reasonName = (reason) => (REASONS[reason] || [reason, reason])[index];
 
 // 3-2-03-0301 as people say it; anything else as it is written.

@@ -1,0 +1,91 @@
+"""The record of what people were told: the "already said" log, and how far each notice has got.
+
+Rows are written inside the journal's transaction. A notice is ``sending`` until its channel has spoken; ``accepted``
+says that a provider took it, no more; ``delivered`` that the person's device has it; ``failed`` has a reason beside it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from gateway.model import Notice, NoticeResult
+from gateway.store import codec
+
+SENDING, ACCEPTED, DELIVERED, FAILED = "sending", "accepted", "delivered", "failed"
+STATES = (SENDING, ACCEPTED, DELIVERED, FAILED)
+
+SCHEMA = """
+    ALTER TABLE notices ADD COLUMN state TEXT NOT NULL DEFAULT 'sending';
+    UPDATE notices SET state = CASE is_accepted WHEN 1 THEN 'accepted' WHEN 0 THEN 'failed' ELSE 'sending' END;
+    CREATE INDEX alarms_class ON alarms (body ->> 'alarm_class', raised_ms);
+    """
+
+# Whom it is still worth telling after a restart: of what nobody has taken, and of what is not verified in time.
+_WANTED = """
+    SELECT id FROM alarms WHERE is_open AND (body ->> 'handling' = 'new'
+    OR (body ->> 'handling' IN ('taken', 'verifying') AND notices.reason LIKE 'unverified-%'))
+    """
+
+
+def write(db: apsw.Connection, notice: Notice, at_ms: int) -> None:
+    """A notice that is about to be sent."""
+    db.execute(
+        "INSERT INTO notices (key, alarm_id, reason, channel, recipient, text, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (notice.key, notice.alarm_id, notice.reason, notice.channel, notice.recipient, notice.text, at_ms),
+    )
+
+
+def state_of(result: NoticeResult) -> str:
+    """The state a result leads to; a channel that says nothing of it says accepted or not."""
+    if result.state in STATES:
+        return result.state
+    return ACCEPTED if result.is_accepted else FAILED
+
+
+def settle(db: apsw.Connection, result: NoticeResult) -> None:
+    """What its channel said. There may be more than one word of a notice; what was delivered stays delivered."""
+    state = state_of(result)
+    is_accepted = None if state == SENDING else state != FAILED
+    db.execute(
+        "UPDATE notices SET is_accepted = ?, state = ?, closed_ms = ?, detail = ? WHERE key = ? AND state != ?",
+        (is_accepted, state, codec.to_ms(result.at), result.detail[:500], result.key, DELIVERED),
+    )
+
+
+def overtake(db: apsw.Connection, at: datetime) -> None:
+    """After a restart: notices of alarms that are taken care of or over are not sent any more."""
+    db.execute(
+        "UPDATE notices SET is_accepted = 0, state = 'failed', closed_ms = ?, detail = 'overtaken by a restart'"  # noqa: S608 - constants
+        f" WHERE is_accepted IS NULL AND alarm_id NOT IN ({_WANTED})",
+        (codec.to_ms(at),),
+    )
+
+
+def said(db: apsw.Connection) -> tuple[str, ...]:
+    """The keys of everything said of open alarms."""
+    rows = db.execute(
+        "SELECT key FROM notices JOIN alarms ON alarms.id = notices.alarm_id WHERE is_open = 1 ORDER BY key"
+    )
+    return tuple(str(key) for (key,) in rows)
+
+
+def unsettled(db: apsw.Connection) -> tuple[Notice, ...]:
+    """Notices whose channel has not spoken, oldest first."""
+    rows = db.execute(
+        "SELECT key, alarm_id, reason, channel, recipient, text FROM notices WHERE is_accepted IS NULL"
+        " ORDER BY at_ms, key"
+    )
+    return tuple(Notice(*(str(each) for each in row)) for row in rows)
+
+
+def of_alarm(db: apsw.Connection, alarm_id: str, limit: int) -> list[dict[str, Any]]:
+    """The newest notices of one alarm, oldest first: who was told what by which channel, and what became of it."""
+    names = ("key", "reason", "channel", "recipient", "text", "at_ms", "state", "closed_ms", "detail")
+    rows = db.execute(
+        f"SELECT {', '.join(names)} FROM notices WHERE alarm_id = ? ORDER BY at_ms DESC, key DESC LIMIT ?",  # noqa: S608 - constants
+        (alarm_id, limit),
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows][::-1]
