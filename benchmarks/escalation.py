@@ -2,10 +2,11 @@
 
 The real gateway on a real mosquitto, 1,000 readings a second beside it. Every notice goes through the notification
 library to a real HTTP receiver in this process, which notes when it came: the deviation is that instant minus the
-press and the stage's 30, 60 or 180 s. What the journal says of the decision is shown beside it: the rest is the
-provider's way. In the second round the gateway is killed with SIGKILL at random moments and
-started again. A stage that was due while no gateway ran cannot come in time: it is judged by itself, from the moment
-the gateway was back. Nobody presses while the gateway is down.
+press and the stage's 30, 60 or 180 s. What the journal says is shown beside it: the decision minus the raise and the
+stage's time, which is the clock itself, without the way in and out. In the second round the gateway is killed with
+SIGKILL at random moments and started again. A stage that was due while no gateway ran cannot come in time: it is
+judged by itself, from the moment the gateway was back. Nobody presses while the gateway is down or reads what the
+broker kept meanwhile.
 
 ``python -m benchmarks.escalation [--calls 30] [--kills 6] [--rate 1000] [--seed 1]``
 """
@@ -33,6 +34,7 @@ TARGET_S = 1.0
 READY_S = 90.0
 PRESS_EVERY_S = 2.0
 GRACE_S = 15.0
+SETTLE_S = 5.0  # after a return nobody presses until what the broker kept meanwhile is read
 ENV_BUILDINGS = 9
 
 _PROFILE = """
@@ -95,7 +97,8 @@ class Outcome:
     """What one round found, in seconds."""
 
     on_time: list[float] = field(default_factory=list)  # deviations of stages that were due while a gateway ran
-    decided: list[float] = field(default_factory=list)  # the same for the decision, by the journal
+    decided: list[float] = field(default_factory=list)  # by the journal: the decision minus the raise and the stage
+    decided_after_down: list[float] = field(default_factory=list)  # from the gateway's return to the decision
     first: list[float] = field(default_factory=list)  # from the press to the first notice
     after_down: list[float] = field(default_factory=list)  # from the gateway's return to a stage missed meanwhile
     missing: int = 0
@@ -158,7 +161,7 @@ class _Round:
     def judge(self) -> Outcome:
         """Compare what was heard with what was due."""
         self.receiver.close()
-        decided = self._decisions()
+        journal = self._journal()
         found = Outcome(kills=len(self.down), down=[up - down for down, up in self.down])
         heard: dict[tuple[float, str], list[float]] = {}
         for stage_s, place, came_s in list(self.receiver.heard):
@@ -169,17 +172,19 @@ class _Round:
                 found.missing += not came
                 found.repeated += max(0, len(came) - 1)
                 if came:
-                    decided_s = decided.get((stage_s, place), came[0])
-                    self._enter(found, stage_s, pressed_s + stage_s, came[0], decided_s)
+                    raised_s = journal.get((0.0, place), pressed_s)
+                    decided_s = journal.get((stage_s, place), came[0])
+                    self._enter(found, stage_s, (pressed_s, raised_s), (came[0], decided_s))
         return found
 
-    def _decisions(self) -> dict[tuple[float, str], float]:
-        """When the journal says that each stage of each call was reached."""
+    def _journal(self) -> dict[tuple[float, str], float]:
+        """When the journal says that each call was raised (stage 0), and each of its stages reached."""
         self.gateway.stop()
         db = apsw.Connection(str(self.lab.dir / "data" / "shouwang.db"), flags=apsw.SQLITE_OPEN_READONLY)
         found = {}
         for alarm_id, at_ms, after_s in db.execute(
-            "SELECT alarm_id, at_ms, data ->> 'after_s' FROM alarm_events WHERE kind = 'escalated'"
+            "SELECT alarm_id, at_ms, coalesce(data ->> 'after_s', 0) FROM alarm_events"
+            " WHERE kind IN ('raised', 'escalated')"
         ):
             place = _PLACE.search(str(alarm_id))
             if place:
@@ -187,15 +192,19 @@ class _Round:
         db.close()
         return found
 
-    def _enter(self, found: Outcome, stage_s: float, due_s: float, came_s: float, decided_s: float) -> None:
+    def _enter(self, found: Outcome, stage_s: float, began: tuple[float, float], ended: tuple[float, float]) -> None:
+        """``began``: pressed and raised; ``ended``: received and decided."""
+        due_s = began[0] + stage_s
         back = next((up for down, up in self.down if down - TARGET_S <= due_s <= up), None)
         if back is not None:
-            found.after_down.append(max(0.0, came_s - back))
+            found.after_down.append(max(0.0, ended[0] - back))
+            if stage_s:
+                found.decided_after_down.append(max(0.0, ended[1] - back))
         elif stage_s:
-            found.on_time.append(came_s - due_s)
-            found.decided.append(decided_s - due_s)
+            found.on_time.append(ended[0] - due_s)
+            found.decided.append(ended[1] - began[1] - stage_s)
         else:
-            found.first.append(came_s - due_s)
+            found.first.append(ended[0] - due_s)
 
     def _start(self) -> Child:
         child = systems.start_gateway(self.lab, self.config)
@@ -217,7 +226,7 @@ def measure(calls: int, kills: int, rate: float, seed: int) -> Outcome:
             if left and now_s >= left[-1]:
                 left.pop()
                 scene.kill()
-                time.sleep(1)
+                time.sleep(SETTLE_S)
             elif presses and now_s >= (calls - len(presses)) * PRESS_EVERY_S:
                 scene.press(presses.pop())
             else:
@@ -253,9 +262,10 @@ def _add(report: Report, title: str, found: Outcome) -> None:
             )
 
     row("stage minus its instant", found.on_time)
-    row("decision minus its instant", found.decided)
+    row("decision minus raise and stage", found.decided)
     row("press to first notice", found.first)
-    row("missed while down: after the return", found.after_down)
+    row("missed while down: decided after the return", found.decided_after_down)
+    row("missed while down: heard after the return", found.after_down)
     row("time without a gateway", found.down, is_judged=False)
     for name, count in (
         ("stages nobody was called at", found.missing),
