@@ -88,6 +88,22 @@ def test_pressed_again_after_it_was_closed_begins_again() -> None:
     assert len(player.said) == len(set(player.said))
 
 
+@pytest.mark.parametrize("shift_s", [3600.0, -3600.0])
+@pytest.mark.parametrize("kill_s", [None, 40])
+def test_a_clock_that_is_set_moves_no_instant(shift_s: float, kill_s: float | None) -> None:
+    """The wall clock set by an hour while a call waits, and a kill after it: the same people at the same second."""
+    player = a_player()
+    player.read(0, PRESS, True)
+    player.step(20)
+    player.wall_shift_s = shift_s
+    player.step(21)
+    if kill_s is not None:
+        player.step(kill_s)
+        player.restart(kill_s)
+    player.step(1000)
+    assert [(round(at_s, 3), who) for at_s, who in calls(player)] == EVERYBODY
+
+
 def test_one_start_with_a_wrong_clock_spoils_no_later_one() -> None:
     """Started with the clock an hour back, then again with the right one: the instants are those of the press."""
     player = a_player()
