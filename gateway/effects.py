@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -46,6 +47,9 @@ class Effects:
         self._live: dict[str, tuple[Command, asyncio.Task[None]]] = {}  # by point id: the command under way
         self._decided_s: dict[str, float] = {}  # by point id: when its latest command was decided
         self._superseded: set[str] = set()  # ids of commands that are being cancelled
+        self._sharing: dict[
+            str, list[Command]
+        ] = {}  # by command id: earlier ones that want the same, and share its end
 
     def act(self, commands: Sequence[Command], decided: Now) -> None:
         """Carry out commands, each on its own: one that hangs delays no other.
@@ -95,7 +99,10 @@ class Effects:
             # Not at once: a coroutine that is cancelled before its first step never cleans up.
             asyncio.get_running_loop().call_soon(task.cancel)
             self._superseded.add(before.id)
-            self._end(before, self._result(before, CommandOutcome.SUPERSEDED, f"by {command.id}"))
+            if before.value == command.value:  # two fires, one siren: it is sent anew, and both hear what became of it
+                self._sharing[command.id] = [*self._sharing.pop(before.id, ()), before]
+            else:
+                self._end(before, self._result(before, CommandOutcome.SUPERSEDED, f"by {command.id}"))
         self._decided_s[command.point_id] = decided_s
         return None
 
@@ -133,6 +140,8 @@ class Effects:
             self._end(command, result)
 
     def _end(self, command: Command, result: CommandResult) -> None:
+        for each in self._sharing.pop(command.id, ()):
+            self._end(each, replace(result, command_id=each.id))
         self._counters.count("commands", outcome=result.outcome.value)
         if result.outcome is not CommandOutcome.DONE:
             _log.warning("command_not_done", command=command.id, outcome=result.outcome.value, detail=result.detail)

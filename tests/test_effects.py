@@ -112,6 +112,23 @@ async def test_the_end_of_an_output_does_not_wait_for_its_beginning() -> None:
     assert outcomes(results) == [("on", "superseded"), ("off", "done")]
 
 
+async def test_two_fires_that_want_the_same_share_its_end() -> None:
+    """The siren of two fires is commanded for each, and both alarms hear that it sounds; a third that wants the
+    opposite ends them both."""
+    for is_undone in (False, True):
+        siren = Door()
+        effects, results = rig(siren.write)
+        effects.act([command("a-on", True, is_safety=True, because="a")], now())
+        effects.act([command("b-on", True, is_safety=True, because="b")], now(1))
+        if is_undone:
+            effects.act([command("off", False, is_safety=True, because="c")], now(2))
+        siren.moves.set()
+        end = "superseded" if is_undone else "done"
+        wanted = [("a-on", end), ("b-on", end)] + [("off", "done")] * is_undone
+        await until(lambda results=results, wanted=wanted: outcomes(results) == wanted)  # type: ignore[misc]
+        assert [each.readback for each in results] == ([None, None, False] if is_undone else [True, True])
+
+
 async def test_a_driver_that_breaks_ends_the_command_as_failed() -> None:
     """A fault in a driver, at once or later, leaves no command without an end."""
 

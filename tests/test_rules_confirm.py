@@ -198,6 +198,28 @@ def test_a_fire_that_ends_is_over_only_when_people_say_so() -> None:
     assert [each.id for each in fire(player, 100, A, B)] == [f"{CONFIRMED}#3/3-1-01-0100/door/release"]
 
 
+def handle(player: Player, at_s: float, device_id: str, *verbs: Verb) -> None:
+    """What people do with the fire alarm of a device."""
+    for verb in verbs:
+        (alarm,) = (each for each in player.engine.alarms.values() if each.device_id == device_id)
+        request = player.request(verb, alarm, at_s=at_s, outcome="误报", cause="油烟")
+        assert player.step(at_s, request).replies[0].is_accepted
+
+
+def test_what_was_confirmed_once_is_not_confirmed_for_ever() -> None:
+    """The fire is over, one alarm is closed and not reset: its detector alone, reporting again, is one device."""
+    player = Player(community())
+    fire(player, 0, A, B)
+    for one in (A, B):
+        fire(player, 1, one, value=False)
+        handle(player, 2, one, Verb.TAKE, Verb.CLOSE)
+    handle(player, 3, B, Verb.RESET)
+    (mine,) = (each.id for each in player.engine.alarms.values() if each.device_id == A)
+    assert player.engine.alarms[mine].is_confirmed
+    assert fire(player, 10, A) == []
+    assert not player.engine.alarms[mine].is_confirmed
+
+
 def test_a_new_device_after_people_had_closed_it_acts_again() -> None:
     """A confirmed fire that was closed and not reset does not swallow the next one: doors and people hear again."""
     player = Player(community())
@@ -301,6 +323,7 @@ def test_both_devices_in_one_batch() -> None:
         {"only": "daytime"},
         {"unless": "quiet"},
         {"actions": (Action("door", "release", Scope.BUILDING, True, 10.0, True, "reset"),)},
+        {"actions": (Action("gas-valve", "closed", Scope.BUILDING, False, 10.0, True),)},
     ],
 )
 def test_a_rule_that_could_not_confirm_is_refused(wrong: dict[str, object]) -> None:
