@@ -38,8 +38,9 @@ from gateway.model import (
     Site,
     Step,
 )
-from gateway.rules.linkage import Linkage, group_key
-from gateway.rules.watch import Watch
+from gateway.rules.linkage import Linkage
+from gateway.rules.places import key_of, place_of, source_of
+from gateway.rules.watch import GroupWatch, Outputs, Watch
 
 CONFIRMED = "confirmed"  # the kind of condition, and of the event that its members get
 DEVICES_NEEDED = 2
@@ -64,37 +65,14 @@ class Ledger(Protocol):
         ...
 
 
-class Compartment(Watch):
+class Compartment(GroupWatch):
     """One group under one rule of kind ``confirmed``: the fire alarms in it, and its own alarm."""
 
-    __slots__ = ("key", "members", "title")
+    __slots__ = ("members",)
 
-    def __init__(self, rule: Rule, key: str, title: str) -> None:  # a group has no point of its own
-        self.rule = rule
-        self.key = key
-        self.title = title
-        self.outputs = ()
-        self.met = False
-        self.met_at = None
-        self.alarm = None
-        self.occurrence = 0
-        self.is_vital = True
+    def __init__(self, rule: Rule, source_id: str, place: str, outputs: Outputs) -> None:
+        super().__init__(rule, source_id, place, outputs, None, is_vital=True)
         self.members: dict[str, Alarm] = {}  # the open fire alarms by id
-
-    @property
-    def source_id(self) -> str:
-        """See `Watch`."""
-        return f"@{self.rule.condition.same}:{self.key}"
-
-    @property
-    def device_id(self) -> str:
-        """See `Watch`; a group is no device."""
-        return ""
-
-    @property
-    def place(self) -> str:
-        """See `Watch`."""
-        return self.title
 
     @property
     def value(self) -> int:
@@ -136,13 +114,13 @@ class Fires:
             raise ValueError(f"rule {rule.id}: a confirmed fire does not wait; remove for, clear_for, only and unless")
         members: defaultdict[str, list[Device]] = defaultdict(list)
         for device in site.devices.values():
-            key = group_key(device.place, scope)
+            key = key_of(device, scope)
             if key is not None:
                 members[key].append(device)
         found = []
         for key, inside in members.items():
-            compartment = Compartment(rule, key, key or site.title)
-            compartment.outputs = linkage.group_outputs(rule, inside)
+            outputs = linkage.group_outputs(rule, inside)
+            compartment = Compartment(rule, source_of(scope, key), place_of(site, scope, key), outputs)
             self._by_source[compartment.source_id].append(compartment)
             for device in inside:
                 self._by_source[device.id].append(compartment)

@@ -34,7 +34,7 @@ from gateway.model import (
 )
 from gateway.rules.book import Book
 from gateway.rules.conditions import is_event
-from gateway.rules.groups import key_of, source_of
+from gateway.rules.places import key_of, source_of
 from gateway.rules.tells import Tells
 from gateway.rules.unverified import round_of
 from gateway.rules.watch import Watch

@@ -1,6 +1,6 @@
-"""Room: rules. Groups: all that lies in one room, unit, building, zone. Their names, and what their alarms reach.
+"""Room: rules. Judges of groups: all that lies in one room, unit, building, zone; and what their alarms reach.
 
-What makes a group's condition true is its judge's.
+What makes a group's condition true is its judge's, what a group is called is in `gateway.rules.places`.
 """
 
 from __future__ import annotations
@@ -8,30 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from gateway.model import Device, Rule, Scope, Site
+from gateway.model import Rule, Scope
 from gateway.rules.judge import Ground, Judge
-from gateway.rules.linkage import group_key
+from gateway.rules.places import key_of, place_of, source_of
 from gateway.rules.points import PointState
 from gateway.rules.watch import GroupWatch, is_vital
-
-
-def key_of(device: Device, scope: Scope) -> str | None:
-    """What names the device's group in ``scope`` ("3-2" for a unit); None where it lies in none."""
-    return device.id if scope is Scope.DEVICE else group_key(device.place, scope)
-
-
-def source_of(scope: Scope, key: str) -> str:
-    """What alarms of a group carry as ``point_id``."""
-    return f"@{scope}:{key}"
-
-
-def place_of(site: Site, scope: Scope, key: str) -> str:
-    """Where people are sent."""
-    if scope is Scope.SITE:
-        return site.title
-    if scope is Scope.DEVICE:
-        return site.devices[key].place.text
-    return f"{key}栋" if scope is Scope.BUILDING and key.isascii() else key
 
 
 class GroupJudge(Judge):

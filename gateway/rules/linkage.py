@@ -120,20 +120,6 @@ class Linkage:
         return index
 
 
-def group_key(place: Place, scope: Scope) -> str | None:
-    """The key of the group that ``place`` lies in, as in "@unit:3-2"; None where it lies in no such scope."""
-    parts: dict[Scope, tuple[str, ...]] = {
-        Scope.ROOM: (place.building, place.unit, place.floor, place.room),
-        Scope.FLOOR: (place.building, place.unit, place.floor),
-        Scope.UNIT: (place.building, place.unit),
-        Scope.BUILDING: (place.building,),
-        Scope.ZONE: (place.zone,),
-    }
-    if scope is Scope.SITE:
-        return ""
-    return "-".join(parts[scope]) if scope in parts and parts[scope][-1] else None
-
-
 def commands(outputs: Outputs, alarm_id: str, version: int, now: Now) -> list[Command]:
     """What an event of an alarm commands. Where two actions reach one point, the first one counts."""
     found: dict[str, Command] = {}
