@@ -15,7 +15,7 @@ from gateway.config.groups import Groups
 from gateway.config.rule_shapes import RuleItem, When
 from gateway.config.shaping import Part
 from gateway.config.targets import BUILT_IN, Ask, Target, find, meant_by
-from gateway.model import Condition
+from gateway.model import AlarmClass, Condition
 
 _VALUES = ("is", "above", "below", "changed_to")
 
@@ -48,17 +48,30 @@ class Judging:
             return None
         try:
             if form in {"confirmed", "first"}:
-                return self._of_area(form, item.when, part)
+                return self._of_area(form, item, part)
             return self._of_points(form, item, part)
         except UnfitError as error:
             error.say(self._findings, part)
             return None
 
-    def _of_area(self, form: str, when: When, part: Part) -> Judged | None:
+    def _of_area(self, form: str, item: RuleItem, part: Part) -> Judged | None:
         if form == "confirmed":
-            return Judged(self._groups.confirmed(when), (), (), (), is_prompt=False)
-        found = self._groups.sequence(when, part)
+            self._check_confirming(item, part)
+            return Judged(self._groups.confirmed(item.when), (), (), (), is_prompt=False)
+        found = self._groups.sequence(item.when, part)
         return Judged(found[0], (), (), found[1], is_prompt=False) if found is not None else None
+
+    def _check_confirming(self, item: RuleItem, part: Part) -> None:
+        """What follows a confirmed fire is of class fire, and is due at any hour."""
+        if item.raise_.class_ is not AlarmClass.FIRE:
+            what = Say("确认的火警只能是 fire 类", "a confirmed fire is of class fire")
+            fix = Say("写 class: fire", "write class: fire")
+            self._findings.add("E605", part.entry.at("raise", "class"), what, subject=part.subject, fix=fix)
+        for key in ("only", "unless"):
+            if getattr(item, key) is not None:
+                what = Say(f"火警任何时候都要确认,不能按日历({key})", f"a fire is confirmed at any hour: no {key}")
+                fix = Say(f"删掉 {key}", f"remove {key}")
+                self._findings.add("E601", part.entry.at(key), what, subject=part.subject, fix=fix)
 
     def _of_points(self, form: str, item: RuleItem, part: Part) -> Judged | None:
         when = item.when
