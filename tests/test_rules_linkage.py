@@ -275,6 +275,35 @@ def test_output_that_does_not_obey_is_a_fault_until_it_does(outcome: CommandOutc
     assert [each.kind for each in step.events] == ["returned"]
 
 
+@pytest.mark.parametrize(
+    ("undoes", "is_safety", "locked"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_nothing_ordinary_undoes_what_a_fire_has_set(undoes: bool, is_safety: bool, locked: bool) -> None:
+    """A door that a fire has released is not locked by the rule that locks it at night, as long as the fire is open;
+    counted. The same value, and what is for safety itself, goes through."""
+    devices = [
+        device(SMOKE, "smoke", {"alarm": "bool"}),
+        device("3-2-01-0101/clock", "clock", {"night": "bool"}),
+        device("3-2-01-0101/door", "door", {"release": "bool"}, writable=["release"]),
+    ]
+    release = Action("door", "release", Scope.BUILDING, True, 10.0, True)
+    lock = Action("door", "release", Scope.BUILDING, not undoes, 10.0, is_safety)
+    rules = [
+        rule([f"{SMOKE}/alarm"], Condition("equals", True), AlarmClass.FIRE, id="fire", actions=(release,)),
+        rule(["3-2-01-0101/clock/night"], Condition("equals", True), AlarmClass.FAULT, id="night", actions=(lock,)),
+    ]
+    player = Player(site(devices, rules))
+    player.read(0, f"{SMOKE}/alarm", True)
+    night = "3-2-01-0101/clock/night"
+    assert [each.value for each in player.read(1, night, True).commands] == [not undoes] * locked
+    assert player.counters.total("commands_withheld", rule="night") == (not locked)
+    player.read(2, night, False)
+    player.read(3, f"{SMOKE}/alarm", False)
+    player.do(4, Verb.TAKE, rule_id="fire")
+    player.do(5, Verb.CLOSE, rule_id="fire", outcome="误报", cause="油烟")
+    assert [each.value for each in player.read(6, night, True).commands] == [not undoes]
+
+
 def test_the_fault_of_an_output_names_the_output_and_the_fire() -> None:
     """Whoever reads the fault sees which device did not obey, what became of the command, and for which alarm."""
     player = two_fires()

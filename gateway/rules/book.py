@@ -32,7 +32,7 @@ from gateway.rules.confirm import Fires
 from gateway.rules.linkage import commands
 from gateway.rules.marks import NO_MARKS, OFF, TESTS, Marks, withholds
 from gateway.rules.ports import Act, no_act
-from gateway.rules.releases import Releases, holds
+from gateway.rules.releases import Releases, holds, overruled
 from gateway.rules.table import FLAGS, SOUNDLESS, Code
 from gateway.rules.tells import Tells
 from gateway.rules.verbs import Accepted, Refusal, decide
@@ -300,6 +300,11 @@ class Book:
         safety = [each for each in found if each.is_safety]
         if safety:
             self.act(safety, step.now)
+        if len(safety) < len(found):
+            undoing = overruled([each for each in found if not each.is_safety], self._holders())
+            found = [each for each in found if each.id not in undoing]
+            if undoing:
+                self._counters.count("commands_withheld", len(undoing), rule=watch.rule.id)
         step.commands += found
 
     def _keep(self, alarm: Alarm, watch: Watch | None, step: Step) -> None:

@@ -8,10 +8,10 @@ it stops when the alarm that switched it on has ended. Switching on is `gateway.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from gateway.model import SYSTEM, Action, Alarm, AlarmEvent, Command, Device, Handling, Now
+from gateway.model import SYSTEM, Action, Alarm, AlarmEvent, Command, Device, Handling, Now, Value
 from gateway.rules.marks import withholds
 from gateway.rules.table import SOUNDLESS
 from gateway.rules.watch import Watch
@@ -87,6 +87,21 @@ class Releases:
             )
             for point_id, (event, expires_s) in left.items()
         ]
+
+
+def overruled(ordinary: Sequence[Command], open_alarms: Iterable[tuple[Alarm, Watch]]) -> frozenset[str]:
+    """Ids of ``ordinary`` commands that would undo what an open alarm of fire, gas or sos has set for safety.
+
+    A door that a fire has released is not locked again by the rule that keeps it locked at night.
+    """
+    wanted: defaultdict[str, set[Value]] = defaultdict(set)
+    for alarm, watch in open_alarms:
+        if alarm.alarm_class.is_life_safety:
+            for action, targets in watch.outputs:
+                if action.is_safety and not withholds(alarm, action) and (not action.until or holds(alarm, action)):
+                    for target in targets:
+                        wanted[target.id].add(action.value)
+    return frozenset(each.id for each in ordinary if wanted[each.point_id] - {each.value})
 
 
 def holds(alarm: Alarm, action: Action) -> bool:
