@@ -304,6 +304,20 @@ def test_nothing_ordinary_undoes_what_a_fire_has_set(undoes: bool, is_safety: bo
     assert [each.value for each in player.read(6, night, True).commands] == [not undoes]
 
 
+def test_a_warning_does_not_hold_what_it_has_set() -> None:
+    """A hot socket was cut; while its warning waits to be taken, a rule may switch the socket on again."""
+    devices = [device("3-2-01-0101/pile", "pile", {"hot": "bool", "card": "bool", "on": "bool"}, writable=["on"])]
+    cut, charge = (Action("", "on", Scope.DEVICE, value, 10.0, value is False) for value in (False, True))
+    hot, card = "3-2-01-0101/pile/hot", "3-2-01-0101/pile/card"
+    rules = [
+        rule([hot], Condition("equals", True), id="hot", actions=(cut,)),
+        rule([card], Condition("equals", True), AlarmClass.FAULT, id="card", actions=(charge,)),
+    ]
+    player = Player(site(devices, rules))
+    assert [each.value for each in player.read(0, hot, True).commands] == [False]
+    assert [each.value for each in player.read(1, card, True).commands] == [True]
+
+
 def test_the_fault_of_an_output_names_the_output_and_the_fire() -> None:
     """Whoever reads the fault sees which device did not obey, what became of the command, and for which alarm."""
     player = two_fires()
