@@ -185,6 +185,7 @@ def test_no_rule_can_open_a_gas_valve(kind: str, point: str, value: Value, may_o
         ("gas-valve", "closed", True, "reset", "never set back"),
         ("gas-valve", "closed", True, "silenced", "never set back"),
         ("door", "release", True, "reset", "never set back"),
+        ("barrier", "release", True, "reset", "never set back"),
         ("siren", "on", False, "reset", "set value: true"),
         ("siren", "on", 1, "reset", "set value: true"),
         ("siren", "on", True, "taken", "is not known"),

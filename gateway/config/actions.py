@@ -139,14 +139,14 @@ def _check_valve(desk: Desk, action: Action, part: Part) -> None:
 
 def _check_until(desk: Desk, action: Action, kinds: AbstractSet[str], part: Part) -> None:
     """What is set back by itself: only what was switched on, never a valve or a door; the engine refuses it, too."""
-    if action.value is True and kinds.isdisjoint({"gas-valve", "door"}):
+    if action.value is True and kinds.isdisjoint({"gas-valve", "door", "barrier"}):
         return
     desk.findings.add(
         "E611",
         part.entry.at(*part.path, "until"),
         Say(
-            "until 只能用在 value: true 的动作上,燃气阀和门锁由人到现场恢复",
-            "until is for actions with value: true; gas valves and doors are set back by people",
+            "until 只能用在 value: true 的动作上,燃气阀、门锁和道闸由人到现场恢复",
+            "until is for actions with value: true; gas valves, doors and barriers are set back by people",
         ),
         subject=part.subject,
         fix=Say("去掉 until", "remove until"),

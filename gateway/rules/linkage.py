@@ -13,7 +13,8 @@ from gateway.model import SYSTEM, Action, Command, Device, Now, Place, Point, Ru
 from gateway.rules.watch import Outputs
 
 UNTIL = ("silenced", "reset")
-_NEVER_UNDONE = frozenset({"gas-valve", "door"})  # closed by software, opened by hand; people may still be on their way
+# Closed by software, opened by hand; people and fire engines may still be on their way.
+_NEVER_UNDONE = frozenset({"gas-valve", "door", "barrier"})
 
 _Key = tuple[str, ...] | None  # None: the device lies in no such scope
 
@@ -74,7 +75,7 @@ class Linkage:
         elif action.value is not True:
             msg = "until sets to false what the action has set to true; remove until, or set value: true"
         elif not _NEVER_UNDONE.isdisjoint(kinds):
-            msg = "a gas valve and a released door are never set back by software; remove until"
+            msg = "a gas valve, a released door and a barrier are never set back by software; remove until"
         if msg:
             raise ValueError(f"rule {rule.id}: sets {action.point} until {action.until}: {msg}")
 
