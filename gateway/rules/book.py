@@ -302,9 +302,9 @@ class Book:
             self.act(safety, step.now)
         if len(safety) < len(found):
             undoing = overruled([each for each in found if not each.is_safety], self._holders())
-            found = [each for each in found if each.id not in undoing]
             if undoing:
-                self._counters.count("commands_withheld", len(undoing), rule=watch.rule.id)
+                self._counters.count("commands_withheld", len(undoing), rule=found[0].because.partition(":")[0])
+                found = [each for each in found if each.id not in undoing]
         step.commands += found
 
     def _keep(self, alarm: Alarm, watch: Watch | None, step: Step) -> None:
