@@ -96,7 +96,7 @@ def test_every_form_of_the_manual_becomes_an_alarm(place: Site) -> None:
     [
         ("power > 60 && volt < 3", "volt", "volt"),
         ("power > 'a'", "> 'a'", "不能用于"),
-        ("power + 1", "power", "true or false"),
+        ("power + 1", "power", "结果要是真或假"),
         ("[1, 2].exists(x, x > power)", "exists", "没有上限"),
     ],
 )
