@@ -126,6 +126,7 @@ class FakeGateway:
         self.live = live
         self.clock = clock
         self.alarms: dict[str, Alarm] = {}
+        self.doors: list[dict[str, Any]] = []
         self.journal: defaultdict[str, list[AlarmEvent]] = defaultdict(list)
         self.commanded: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.told: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -166,6 +167,10 @@ class FakeGateway:
         ended = [each for each in self.alarms.values() if not each.is_open]
         ended.sort(key=lambda each: (each.raised_at, each.id), reverse=True)
         return [each for each in ended if before is None or (each.raised_at, each.id) < before][:limit]
+
+    async def passes(self, limit: int, before: int | None, device_id: str | None) -> Sequence[Mapping[str, Any]]:
+        found = [each for each in self.doors if device_id in {None, each["device_id"]}]
+        return [each for each in reversed(found) if before is None or each["seq"] < before][:limit]
 
     def raise_alarm(
         self, alarm_class: AlarmClass = AlarmClass.FIRE, *, room: str = "0301", title: str = "感烟报警"

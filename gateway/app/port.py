@@ -14,6 +14,7 @@ from gateway.model import Alarm, AlarmEvent, MarkChange, OperatorRequest, Reply,
 from gateway.pipeline import Pipeline
 from gateway.store.journal import JournalReader
 from gateway.store.outbox import bridge_status
+from gateway.store.passes import PassReader
 from gateway.web.ports import Health, UplinkHealth
 
 _STATUS_AGE_S = 15.0  # a bridge that has said nothing for this long hangs
@@ -30,6 +31,7 @@ class Port:
         self._counters = counters
         self._clock = clock
         self._reader = JournalReader(site.data_dir)
+        self._passes = PassReader(site.data_dir)
         self._screens = screens
         self._uplinks = {each.id: UplinkHealth(None, 0) for each in site.uplinks}
 
@@ -81,6 +83,10 @@ class Port:
         """Ended alarms, newest first."""
         return await self._ask(lambda: self._reader.ended(limit, before))
 
+    async def passes(self, limit: int, before: int | None, device_id: str | None) -> Sequence[Mapping[str, Any]]:
+        """Who went through which door, newest first."""
+        return [each._asdict() for each in await self._ask(lambda: self._passes.page(limit, before, device_id))]
+
     async def watch_uplinks(self, interval_s: float) -> None:
         """Keep what the bridge says of itself at hand for `health`."""
         while True:
@@ -92,6 +98,7 @@ class Port:
     def close(self) -> None:
         """Close the connection."""
         self._reader.close()
+        self._passes.close()
 
     def _uplink(self, said: dict[str, Any] | None) -> UplinkHealth:
         if said is None:

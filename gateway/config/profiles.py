@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gateway.config.desk import FIRE_KINDS, Desk, DriverShape, Mould, Profile
 from gateway.config.findings import Say, perhaps
+from gateway.config.privacy import check_privacy
 from gateway.config.pseudo import PSEUDO
 from gateway.config.shapes import PointItem, ProfileItem
 from gateway.config.shaping import Part, keys_of, known_keys, shape
@@ -49,6 +50,7 @@ def read_profile(desk: Desk, entry: Entry) -> None:
     profile = Profile(item.profile, item.title, item.kind, item.via, item.offline_after, tuple(points), params, entry)
     _check_kind(desk, profile, part)
     _check_supervision(desk, profile, part)
+    check_privacy(desk, profile.kind, plain["points"], part)
     _check_walk_test(desk, item, profile, part)
     if desk.findings.errors == before:
         desk.profiles[item.profile] = profile

@@ -64,6 +64,14 @@ _GATEWAY_SCHEMA = (
         by TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (mark, scope, key)) WITHOUT ROWID;
     """,
     notices.SCHEMA,
+    """
+    CREATE TABLE passes (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, device_ms INTEGER NOT NULL,
+        device_id TEXT NOT NULL, credential TEXT NOT NULL, way TEXT NOT NULL, direction TEXT NOT NULL,
+        result TEXT NOT NULL);
+    CREATE INDEX passes_at ON passes (at_ms);
+    CREATE INDEX passes_device ON passes (device_id, seq);
+    """,
 )
 
 _BRIDGE_SCHEMA = (

@@ -30,7 +30,7 @@ from gateway.model import (
     Reply,
     Step,
 )
-from gateway.store import codec, kpi, notices, outbox
+from gateway.store import codec, kpi, notices, outbox, passes
 from gateway.store.ballast import Ballast
 from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_reader
 from gateway.store.retention import trim_records
@@ -105,6 +105,7 @@ class Journal:
                 events += [(event, step.alarms[event.alarm_id]) for event in step.events]
                 self._write_step(step, batch.requests)
             outbox.append(self._db, codec.to_ms(last.utc), readings, events)
+            passes.write(self._db, readings)
             self._write_receipts(batch.digests)
 
     def is_passing(self, error: BaseException) -> bool:
@@ -116,6 +117,7 @@ class Journal:
         self._db.execute(
             "DELETE FROM requests WHERE at_ms < ?", (codec.to_ms(now.utc - timedelta(seconds=_KEEP_REQUESTS_S)),)
         )
+        passes.trim(self._db, now)
         trimmed = self._trimmer.trim()
         if now.mono_s >= self._records_due_s:
             is_more = trim_records(self._db, now)

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.clock import Clock
 from gateway.counters import Counters
-from gateway.web import accounts, api, marks, probes, reports, verbs
+from gateway.web import accounts, api, marks, passes, probes, reports, verbs
 from gateway.web.auth import Auth, Passwords
 from gateway.web.context import Web
 from gateway.web.limits import FailureLimiter
@@ -60,6 +60,7 @@ def create_app(
         verbs.router,
         marks.router,
         api.router,
+        passes.router,
         reports.router,
         probes.router,
         page_routes(),

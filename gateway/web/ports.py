@@ -79,6 +79,12 @@ class GatewayPort(Protocol):
         """Ended alarms by (raised_at, id) descending, strictly before ``before``."""
         ...
 
+    async def passes(self, limit: int, before: int | None, device_id: str | None) -> Sequence[Mapping[str, Any]]:
+        """Who went through a door, newest first, with numbers below ``before``: seq, at, device_at, device_id,
+        credential, way, direction, result.
+        """  # noqa: D205 - one paragraph
+        ...
+
 
 class UserStore(Protocol):
     """Accounts, sessions and the audit trail. Tokens arrive hashed: a stolen database logs nobody in."""

@@ -1,0 +1,89 @@
+"""Who went through which door: written with the readings it is made of, kept for 200 days, read by screens.
+
+A pass is the reading of a door's event point ``pass`` (the credential's number, never a face) with what came in the
+same message beside it: ``pass_way``, ``pass_dir``, ``pass_result``. Judging a pass is a rule's
+business, the table itself is in `gateway.store.database`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import apsw
+
+from gateway.model import Now, Quality, Reading
+from gateway.store import codec
+from gateway.store.database import GATEWAY_FILE, open_reader
+
+KEEP_S = 200 * 86_400.0  # at least 180 days are asked for (alarms.md, section 7)
+_TRIM_ROWS = 2_000  # at once: more than a second of passes, and a bounded piece of work
+_LONGEST = 64  # characters of a credential: more is no number of a card
+_MARK = "/pass"  # what the point is called (``pass_way`` and the others begin so, too)
+
+
+class Pass(NamedTuple):
+    """One person at one door. ``seq`` grows by the order of recording."""
+
+    seq: int
+    at: datetime  # when the gateway heard of it
+    device_at: datetime  # by the door's own clock
+    device_id: str
+    credential: str
+    way: str  # card | pin | qr | button | face | remote | what the door says; "" where it does not
+    direction: str
+    result: str
+
+
+def write(db: apsw.Connection, readings: Iterable[Reading]) -> None:
+    """Record the passes among ``readings``, inside the caller's transaction. A state told again is no pass."""
+    texts = [each for each in readings if type(each.value) is str and _MARK in each.point_id]
+    if not texts:
+        return
+    said = {(each.point_id, each.received_at, each.at): str(each.value) for each in texts}
+    for point_id, value, at, received_at, quality, _ in texts:
+        if not point_id.endswith(_MARK) or quality is not Quality.GOOD:
+            continue
+        beside = [said.get((point_id + part, received_at, at), "") for part in ("_way", "_dir", "_result")]
+        db.execute(
+            "INSERT INTO passes (at_ms, device_ms, device_id, credential, way, direction, result)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                codec.to_ms(received_at), codec.to_ms(at), point_id.removesuffix(_MARK),
+                *(each[:_LONGEST] for each in (str(value), *beside)),
+            ),
+        )  # fmt: skip
+
+
+def trim(db: apsw.Connection, now: Now) -> None:
+    """Forget what is older than 200 days; a bounded piece at a time."""
+    db.execute(
+        "DELETE FROM passes WHERE seq IN (SELECT seq FROM passes WHERE at_ms < ? ORDER BY at_ms LIMIT ?)",
+        (codec.to_ms(now.utc - timedelta(seconds=KEEP_S)), _TRIM_ROWS),
+    )
+
+
+class PassReader:
+    """What screens ask; may be called from any one thread at a time."""
+
+    def __init__(self, directory: str) -> None:
+        self._db = open_reader(directory, GATEWAY_FILE)
+
+    def page(self, limit: int, before: int | None, device_id: str | None) -> list[Pass]:
+        """The newest first, strictly before the number ``before``; of one door, or of all."""
+        where = "seq < ? AND device_id = ?" if device_id is not None else "seq < ?"
+        wanted = [2**62 if before is None else before, *([] if device_id is None else [device_id])]
+        rows = self._db.execute(
+            "SELECT seq, at_ms, device_ms, device_id, credential, way, direction, result FROM passes"  # noqa: S608 - constants
+            f" WHERE {where} ORDER BY seq DESC LIMIT ?",
+            (*wanted, limit),
+        )
+        return [
+            Pass(int(str(seq)), codec.from_ms(int(str(at))), codec.from_ms(int(str(device_ms))), *map(str, rest))
+            for seq, at, device_ms, *rest in rows
+        ]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
