@@ -64,8 +64,8 @@ def things_to_try(site: SimSite, demo: DemoSite) -> list[Try]:
                 f"让 {smoke.partition('/')[0]} 着火",
                 f"light a fire in {smoke.partition('/')[0]}",
                 f"{program()} sim set {smoke} alarm=true{tail}",
-                "火警排到最前,本楼声光响、门锁释放;改回 false 也要有人办结并复位",
-                "on top of the page; sirens sound, doors open; false alone does not end it",
+                "火警排到最前,蜂鸣叫人;同单元第二台也报警(或有人核实)才声光响、门锁释放",
+                "on top of the page; a second detector, or a person, starts sirens and doors",
             )
         )
     if cabinet:

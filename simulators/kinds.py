@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from simulators.charging import is_welded, sockets
 from simulators.spec import SimDevice, SimPoint, Value
 
 MAINS_V = 230.0
@@ -110,24 +111,48 @@ def meter(device: SimDevice, wanted: Values, values: Mapping[str, Value], elapse
             wanted[name] = float(wanted[name]) + float(power) * elapsed_s / (3600.0 if point.unit == "Wh" else 3.6e6)
 
 
-def settle(device: SimDevice, values: Values, pinned: Mapping[str, Value]) -> None:
-    """Bring dependent values in line with the rest, in place; ``pinned`` were set by a person."""
-    for rule in (_sockets, _doors, _sirens, _gas):
+def settle(
+    device: SimDevice, values: Values, pinned: Mapping[str, Value], hidden: Mapping[str, Value] | None = None
+) -> None:
+    """Bring dependent values in line with the rest, in place; ``pinned`` were set by a person.
+
+    ``hidden``: what no register shows: relays that stick, a cabinet without supply (see `charging`).
+    """
+    _sockets(device, values, pinned, hidden or {})
+    for rule in (_plugs, _doors, _sirens, _gas, _lifts):
         rule(device, values, pinned)
 
 
-def _sockets(device: SimDevice, values: Values, pinned: Mapping[str, Value]) -> None:
+def _sockets(device: SimDevice, values: Values, pinned: Mapping[str, Value], hidden: Mapping[str, Value]) -> None:
     for name, point in device.points.items():
         if point.base not in ("power", "current"):
             continue
         tail = name.removeprefix(point.base)
-        is_cut = values.get(f"on{tail}") is False or values.get(f"enable{tail}") is False
-        if is_cut:
+        is_off = values.get(f"on{tail}") is False or values.get(f"enable{tail}") is False
+        is_empty = values.get(f"plugged{tail}") is False and name not in pinned
+        if (is_off and not is_welded(hidden, tail)) or is_empty or hidden.get("unfed") is True:
             values[name] = 0 if point.type == "int" else 0.0
         elif point.base == "current" and name not in pinned and f"power{tail}" in values:
             values[name] = clamped(point, float(values[f"power{tail}"]) / _mains(device, values))
     if "status" in values and "power" in values and device.points["status"].type == "int" and "status" not in pinned:
         values["status"] = int(float(values["power"]) > 0)  # 0 idle, 1 charging
+
+
+def _plugs(device: SimDevice, values: Values, pinned: Mapping[str, Value]) -> None:
+    """A session that was cut is over until the plug is pulled; the cabinet's load is that of its sockets."""
+    for tail in sockets(device):
+        done = f"done{tail}"
+        if done in values and done not in pinned:
+            is_cut = values.get(f"on{tail}") is False
+            values[done] = values[f"plugged{tail}"] is True and (values[done] is True or is_cut)
+    if "load" in values and "load" not in pinned:
+        total = sum(float(values[name]) for name, point in device.points.items() if point.base == "power")
+        values["load"] = clamped(device.points["load"], total)
+
+
+def _lifts(device: SimDevice, values: Values, pinned: Mapping[str, Value]) -> None:
+    if device.kind == "elevator" and values.get("recall") is True:
+        _together(device, values, pinned, {"floor": 1, "open": True})
 
 
 def _mains(device: SimDevice, values: Values) -> float:
@@ -139,9 +164,9 @@ def _doors(device: SimDevice, values: Values, pinned: Mapping[str, Value]) -> No
     releases = [name for name, point in device.points.items() if point.is_writable and _IS_RELEASE.search(point.base)]
     for name in releases:
         if values[name] is True:
-            _together(device, values, pinned, {"locked": False, "unlocked": True, "is_locked": False})
+            _together(device, values, pinned, {"locked": False, "unlocked": True, "is_locked": False, "raised": True})
         else:
-            _together(device, values, pinned, {"locked": True, "unlocked": False, "is_locked": True})
+            _together(device, values, pinned, {"locked": True, "unlocked": False, "is_locked": True, "raised": False})
 
 
 def _sirens(device: SimDevice, values: Values, pinned: Mapping[str, Value]) -> None:

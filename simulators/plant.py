@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simulators import kinds
+from simulators import charging, kinds
 from simulators.spec import SimDevice, SimError, SimPoint, SimSite, Value
 
 TICK_S = 1.0  # measured values of polled devices drift this often
@@ -20,6 +20,7 @@ _FIRST_REPORTS_PER_S = 200  # after the start every device reports once, spread 
 _REPORT_ALL_S = 2.0  # asked to report, all do so within this time and twice this time
 _JITTER = 0.1  # of the reporting period
 ONLINE = "online"  # the implicit point: false makes a device fall silent
+MAIN_SWITCH = "main-switch"  # the kind that feeds the chargers of its zone
 
 
 class Event(NamedTuple):
@@ -44,7 +45,7 @@ class _Task(NamedTuple):
 
     at_s: float
     order: int
-    kind: str  # report | once | tick | release | ramp
+    kind: str  # report | once | tick | release | ramp | auto | pulse
     device_id: str
     point: str = ""
     token: int = 0
@@ -58,12 +59,19 @@ class _State:
         self.rng = random.Random(f"{seed}/{device.id}")
         self.is_online = True
         self.pinned: dict[str, Value] = {}
+        self.hidden: dict[str, Value] = {}  # what no point shows (see `charging`)
         self.wanted = {name: kinds.idle(device, point, self.rng) for name, point in device.points.items()}
         for name, point in device.points.items():
             if point.base == "power" and point.base not in device.behaviour.idle:
                 self.wanted[name] = kinds.clamped(point, kinds.idle_power(device, self.rng))
+        self._wobbling = [(n, p, reach) for n, p in device.points.items() if (reach := kinds.wobble(device, p))]
+        self.sessions = {
+            tail: charging.Session(float(self.wanted[f"power{tail}"]), self.rng) for tail in charging.sockets(device)
+        }
+        for tail, session in self.sessions.items():
+            self.wanted |= charging.plug(self.wanted, tail, session)
         self.values = dict(self.wanted)
-        kinds.settle(device, self.values, self.pinned)
+        self.settle()
 
     def set(self, wanted: Mapping[str, Value], *, pins: bool) -> tuple[str, ...]:
         """Make the world want these values; returns the points that show something else than before."""
@@ -72,19 +80,31 @@ class _State:
             self.pinned.update(wanted)
         before = dict(self.values)
         self.values.update(wanted)
-        self._restore_loads()
-        kinds.settle(self.device, self.values, self.pinned)
+        self.settle()
         return tuple(name for name, value in self.values.items() if before[name] != value)
+
+    def settle(self) -> None:
+        """Let what hangs together do so."""
+        self._restore_loads()
+        kinds.settle(self.device, self.values, self.pinned, self.hidden)
+
+    def charge(self, elapsed_s: float) -> None:
+        """Vehicles take energy, become full, leave; others come. What a person has set stays."""
+        for tail, session in self.sessions.items():
+            if self.pinned.keys() & {f"power{tail}", f"plugged{tail}", f"on{tail}"}:
+                continue
+            if session.pass_time(elapsed_s, float(self.values[f"power{tail}"])):
+                self.set(charging.plug(self.values, tail, session), pins=False)
+            else:
+                self.wanted[f"power{tail}"] = round(session.power_w, 1)
 
     def drift(self) -> None:
         """Measured values wobble around what they should be; pinned ones stand still."""
-        for name, point in self.device.points.items():
-            reach = kinds.wobble(self.device, point)
+        for name, point, reach in self._wobbling:
             base = self.wanted[name]
-            if reach and name not in self.pinned and not isinstance(base, str) and (base or point.base != "power"):
+            if name not in self.pinned and not isinstance(base, str) and (base or point.base != "power"):
                 self.values[name] = kinds.clamped(point, float(base) + self.rng.uniform(-reach, reach))
-        self._restore_loads()
-        kinds.settle(self.device, self.values, self.pinned)
+        self.settle()
 
     def meter(self, elapsed_s: float) -> None:
         """Energy meters move on, at full precision, and show it rounded."""
@@ -124,6 +144,8 @@ class Plant:
             else:
                 first_s = state.rng.uniform(0.2, min(spread_s, max(0.3, self._every_s(state))))
                 self._plan(first_s, "report", state.device.id)
+            if state.device.behaviour.auto_s:
+                self._plan_auto(state)
 
     def values(self, device_id: str) -> Mapping[str, Value]:
         """What the device shows now."""
@@ -155,6 +177,7 @@ class Plant:
         """
         state = self._states[device_id]
         wanted, _ = _press(state.device, point)
+        wanted = {name: _numbered(value, state.rng) for name, value in wanted.items()}
         self._tell(state, state.set(wanted, pins=False) or tuple(wanted))
         release_s = self.now_s + state.device.behaviour.hold_s
         self._releases[device_id] = self._planned, release_s
@@ -175,7 +198,10 @@ class Plant:
             self._ramps.pop((device_id, point), None)
         if ONLINE in wanted and ONLINE not in state.device.points:
             state.is_online = wanted.pop(ONLINE) is True
+        for name in [each for each in wanted if charging.is_hidden(state.device, each)]:
+            state.hidden[name] = wanted.pop(name)
         changed = state.set(wanted, pins=True)
+        self._feed(state)
         self._tell(state, changed or tuple(wanted))
 
     def write(self, device_id: str, point: str, value: Value) -> None:
@@ -184,6 +210,9 @@ class Plant:
         shown = state.device.points[point].readback
         wanted = {point: value} | ({shown: value} if shown in state.device.points else {})
         self._tell(state, state.set(wanted, pins=False) or (point,))
+        self._feed(state)
+        if value is True and point in state.device.behaviour.pulse_s:
+            self._plan(self.now_s + state.device.behaviour.pulse_s[point], "pulse", device_id, point)
 
     def ramp(self, device_id: str, point: str, first: float, last: float, over_s: float) -> None:
         """Move a number evenly from ``first`` to ``last``; it stays there."""
@@ -200,11 +229,18 @@ class Plant:
         if task.kind == "tick":
             state.drift()
             state.meter(TICK_S)
+            state.charge(TICK_S)
             self._plan(task.at_s + TICK_S, "tick", task.device_id)
         elif task.kind in ("report", "once"):
             self._report(task, state)
         elif task.kind == "release":
             self._release(task, state)
+        elif task.kind == "auto":
+            if not state.pinned.keys() & state.device.behaviour.press.keys():  # a person plays with it
+                self.press(task.device_id)
+            self._plan_auto(state)
+        elif task.kind == "pulse":
+            self._tell(state, state.set({task.point: False}, pins=False))
         else:
             self._climb(task, state)
 
@@ -239,6 +275,18 @@ class Plant:
         else:
             del self._ramps[task.device_id, task.point]
 
+    def _plan_auto(self, state: _State) -> None:
+        self._plan(self.now_s + state.device.behaviour.auto_s * state.rng.uniform(0.5, 1.5), "auto", state.device.id)
+
+    def _feed(self, switch: _State) -> None:
+        """A main switch that is open leaves the chargers of its zone without supply."""
+        if switch.device.kind != MAIN_SWITCH or not switch.device.zone:
+            return
+        for state in self._states.values():
+            if state.sessions and state.device.zone == switch.device.zone:
+                state.hidden["unfed"] = switch.values.get("closed") is False
+                state.settle()
+
     def _tell(self, state: _State, changed: tuple[str, ...]) -> None:
         if not state.is_online:
             return
@@ -262,3 +310,10 @@ def _press(device: SimDevice, name: str) -> tuple[dict[str, Value], dict[str, Va
     pressed: dict[str, Value] = {"bool": True, "int": 1, "text": "press"}
     released: dict[str, Value] = {"bool": False, "int": 0, "text": ""}
     return {point.name: pressed[point.type]}, {point.name: released[point.type]}
+
+
+def _numbered(value: Value, rng: random.Random) -> Value:
+    """Another card each time: every ``#`` of a text is a digit."""
+    if not isinstance(value, str) or "#" not in value:
+        return value
+    return "".join(str(rng.randrange(10)) if char == "#" else char for char in value)

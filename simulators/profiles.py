@@ -153,4 +153,6 @@ def behaviour(profile: Mapping[str, Any], made: Mapping[str, SimPoint]) -> Behav
         gaps=raw.get("gaps", "refuse"),
         time_format=raw.get("time_format", "ms"),
         seq=json_path(raw.get("seq", "$")),
+        auto_s=duration_s(raw.get("auto", "0s")),
+        pulse_s={name: duration_s(text) for name, text in (raw.get("pulse") or {}).items()},
     )

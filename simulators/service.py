@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from simulators import profiles
+from simulators import charging, profiles
 from simulators.modbus_devices import ModbusLine
 from simulators.mqtt_devices import Fleet
 from simulators.names import find_device, find_point
@@ -121,10 +121,7 @@ class SimService:
         if verb == "press":
             return {"point": self.plant.press(device.id, point)}
         if verb == "set":
-            wanted = {
-                name: profiles.convert(text, "bool" if name == ONLINE else find_point(device, name).type)
-                for name, text in request["values"].items()
-            }
+            wanted = {name: profiles.convert(text, _type_of(device, name)) for name, text in request["values"].items()}
             self.plant.set(device.id, wanted)
             return {"values": wanted}
         if verb == "ramp":
@@ -153,3 +150,8 @@ class SimService:
             "counts": dict(counts),
             "not_played": self.not_played,
         }
+
+
+def _type_of(device: SimDevice, name: str) -> str:
+    """The type of what a person sets: a point, or a state that no point shows."""
+    return "bool" if name == ONLINE or charging.is_hidden(device, name) else find_point(device, name).type

@@ -119,6 +119,7 @@ def _devices(
             each_path=profiles.json_path(profile["each"]) if "each" in profile else None,
             serial_path=profiles.json_path(profile.get("device_from", "$")),
             unit=int(entry.get("unit", "0")),
+            zone=str(entry.get("zone", "")),
         )
 
 

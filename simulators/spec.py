@@ -103,6 +103,8 @@ class Behaviour:
     gaps: str = "refuse"  # Modbus addresses nobody mapped: refuse (exception 2) | zero
     time_format: str = "ms"  # ms | s | iso
     seq: tuple[str | int, ...] = ()
+    auto_s: float = 0.0  # somebody presses it by themselves about this often; 0: never
+    pulse_s: Mapping[str, float] = field(default_factory=dict)  # a point that falls back to false so long after a write
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class SimDevice:
     each_path: tuple[str | int, ...] | None = None  # an array of devices in one message
     serial_path: tuple[str | int, ...] = ()  # several devices on one topic: where the serial stands
     unit: int = 0  # Modbus unit id
+    zone: str = ""  # what a main switch feeds
 
     @property
     def main_point(self) -> SimPoint | None:
