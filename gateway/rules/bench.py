@@ -85,13 +85,18 @@ class Bench:
         return judge is not None and judge.restore(key, started_at, duration_s, now)
 
     def hear_person(self, events: Sequence[AlarmEvent], step: Step) -> None:
-        """What people did may be news for the judge of the alarm's rule."""
+        """What people did may be news for the judge of the alarm's rule, and for others of its kind.
+
+        Whoever knows that all is well in a flat has answered every rule about silence there.
+        """
         for event in events:
             alarm = step.alarms[event.alarm_id]
             judge = self._judges.get(alarm.rule_id)
             watch = self._ground.book.watches.get((alarm.rule_id, alarm.point_id))
             if judge is not None and watch is not None:
-                judge.hear_person(event, watch, step)
+                for each in self._judges.values():
+                    if each.rule.condition.kind == judge.rule.condition.kind:
+                        each.hear_person(event, watch, step)
 
     def _pass(self, gates: Container[Gate], step: Step) -> None:
         """Plain levels by these gates, which may be other than when their values were last looked at."""
