@@ -34,7 +34,7 @@ import yaml
 
 from gateway.app.loading import check_site
 from gateway.model import DeviceStatus, Quality, Reading, Site, Step, Value, Verb
-from tests.support_rules import Player
+from tests.support_rules import ZHANG, Player
 
 SHIPPED = Path(__file__).parent.parent / "config"
 CASES = Path(__file__).parent / "cases" / "packs"
@@ -197,9 +197,8 @@ class Stage:
         alarms = [each for each in self.player.alarms.values() if each.rule_id == rule_id]
         chosen = [each for each in alarms if source in {"", each.point_id}]
         assert chosen, f"no alarm of {rule_id} {source} at {at_s:g} s"
-        self.player.step(
-            at_s, self.player.request(verb, chosen[-1], at_s=at_s, **dict(each.split("=") for each in rest))
-        )
+        args: dict[str, str] = dict(each.split("=") for each in rest)
+        self.player.step(at_s, self.player.request(verb, chosen[-1], ZHANG, at_s, **args))
 
     def _say(self, at_s: float, device_id: str, values: tuple[str, ...]) -> None:
         """One message of a device, as its driver would hand it in."""
@@ -249,7 +248,9 @@ def typed(kind: str, text: str) -> Value:
     """A word of a script as a value of the point's type."""
     if kind == "bool":
         return {"true": True, "false": False}[text]
-    return {"int": int, "float": float, "text": str}[kind](text)
+    if kind == "text":
+        return text
+    return int(text) if kind == "int" else float(text)
 
 
 def unmet(wants: list[Want], seen: list[Seen]) -> list[str]:
