@@ -21,6 +21,7 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -31,6 +32,7 @@ from benchmarks.report import Figure, Report, Spread, percentile, show
 
 STAGES_S = (0.0, 30.0, 60.0, 180.0)
 TARGET_S = 1.0
+DESK_S = 3.0  # alarms.md section 5: from the press to the duty desk
 READY_S = 90.0
 PRESS_EVERY_S = 2.0
 GRACE_S = 15.0
@@ -82,8 +84,13 @@ class Receiver:
             def log_message(self, *_args: object) -> None:
                 """Not into the table."""
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self._server.daemon_threads = True
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_args: object) -> None:
+                """A client that was killed in the middle."""
+
+        self._server = Server(("127.0.0.1", self.port), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
@@ -253,20 +260,18 @@ def run(calls: int = 30, kills: int = 6, rate: float = 1000, seed: int = 1) -> R
 
 
 def _add(report: Report, title: str, found: Outcome) -> None:
-    def row(name: str, values: list[float], *, is_judged: bool = True) -> None:
+    def row(name: str, values: list[float], limit_s: float = TARGET_S) -> None:
         if values:
             spread = Spread((min(values), percentile(values, 0.5), max(values)))
-            target = f"±{TARGET_S:g} s" if is_judged else ""
-            report.figures.append(
-                Figure(f"{title}: {name}", "s", target, spread, holds=_is_near if is_judged else None, form=".3f")
-            )
+            target, holds = (f"±{limit_s:g} s", partial(_is_near, limit_s)) if limit_s else ("", None)
+            report.figures.append(Figure(f"{title}: {name}", "s", target, spread, holds=holds, form=".3f"))
 
     row("stage minus its instant", found.on_time)
     row("decision minus raise and stage", found.decided)
-    row("press to first notice", found.first)
+    row("press to first notice", found.first, DESK_S)
     row("missed while down: decided after the return", found.decided_after_down)
     row("missed while down: heard after the return", found.after_down)
-    row("time without a gateway", found.down, is_judged=False)
+    row("time without a gateway", found.down, 0.0)
     for name, count in (
         ("stages nobody was called at", found.missing),
         ("messages sent again after a kill", found.repeated),
@@ -280,8 +285,8 @@ def _add(report: Report, title: str, found: Outcome) -> None:
     )
 
 
-def _is_near(figure: Figure) -> bool:
-    return figure.ours is not None and all(abs(each) <= TARGET_S for each in figure.ours.runs)
+def _is_near(limit_s: float, figure: Figure) -> bool:
+    return figure.ours is not None and all(abs(each) <= limit_s for each in figure.ours.runs)
 
 
 def _is_zero(figure: Figure) -> bool:
