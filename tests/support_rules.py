@@ -88,8 +88,10 @@ def now(at_s: float, *, wall_shift_s: float = 0.0) -> Now:
 class Player:
     """An engine with its journal: plays inputs in time, can be restarted at any moment."""
 
-    def __init__(self, of: Site, *, settle_s: float = 0.0) -> None:
+    def __init__(self, of: Site, *, settle_s: float = 0.0, chatter_s: float = 0.0) -> None:
+        """``chatter_s`` 0: what comes and goes is told each time, so that scripts can be short."""
         self.site = of
+        self.chatter_s = chatter_s
         self.settle_s = settle_s
         self.wall_shift_s = 0.0
         self.counters = Counters()
@@ -103,7 +105,13 @@ class Player:
         self.engine = self._new()
 
     def _new(self) -> Engine:
-        return Engine(self.site, counters=self.counters, policy=NoticePolicy(self.site), settle_s=self.settle_s)
+        return Engine(
+            self.site,
+            counters=self.counters,
+            policy=NoticePolicy(self.site),
+            settle_s=self.settle_s,
+            chatter_s=self.chatter_s,
+        )
 
     def now(self, at_s: float) -> Now:
         return now(at_s, wall_shift_s=self.wall_shift_s)

@@ -90,6 +90,7 @@ class Alarm:
     is_confirmed: bool = False  # fire: confirmed by a second device or a person
     escalated_s: float = 0.0  # how long nobody had taken it when it was last escalated; 0: it was not
     acted_version: int = 0  # the last version that was more than time going by: a verb may name it or a newer one
+    is_clock_unsure: bool = False  # raised while the wall clock was not synchronised: its stamps may be wrong
 
     @property
     def is_muted(self) -> bool:

@@ -66,6 +66,7 @@ def _born(event: AlarmEvent) -> Alarm:
         shelved_until_at=datetime.fromisoformat(until) if until else None,
         shelved_by=data.get("shelved_by", ""),
         suppressed_by=data.get("suppressed_by", ""),
+        is_clock_unsure="clock" in data,
         is_out_of_service=data.get("out_of_service", False),
         marks=tuple(data.get("marks", ())),
     )
@@ -100,16 +101,23 @@ def _after(change: Latch, event: AlarmEvent, key: str, *, is_set: bool) -> bool:
 
 
 def _raised(_alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
-    return {"value": event.data["value"]}
+    return {"value": event.data["value"], "is_chattering": event.data.get("chattering", False)}
 
 
 def _reraised(alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
-    stamps = {"value": event.data["value"], "count": alarm.count + 1, "returned_at": None, "is_unconfirmed": False}
+    stamps = {
+        "value": event.data["value"],
+        "count": alarm.count + 1,
+        "returned_at": None,
+        "is_unconfirmed": False,
+        "is_chattering": event.data.get("chattering", False),
+    }
     return stamps | _REOPENED if alarm.handling is Handling.CLOSED else stamps
 
 
-def _returned(_alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
-    return {"returned_at": event.at, "is_unconfirmed": False}
+def _returned(alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:
+    count = event.data.get("count", alarm.count)
+    return {"returned_at": event.at, "is_unconfirmed": False, "is_chattering": False, "count": count}
 
 
 def _taken(_alarm: Alarm, event: AlarmEvent) -> dict[str, Any]:

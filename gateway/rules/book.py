@@ -27,10 +27,12 @@ from gateway.model import (
     Step,
 )
 from gateway.rules.alarm import fold
+from gateway.rules.chatter import Chatter
 from gateway.rules.conditions import is_event
 from gateway.rules.confirm import Fires
 from gateway.rules.linkage import commands
 from gateway.rules.marks import NO_MARKS, OFF, TESTS, Marks, withholds
+from gateway.rules.points import PointState
 from gateway.rules.ports import Act, no_act
 from gateway.rules.releases import Releases, holds, overruled
 from gateway.rules.table import FLAGS, SOUNDLESS, Code
@@ -45,7 +47,10 @@ _SHOWN = frozenset(FLAGS.values())
 class Book:
     """The open alarms. An alarm whose rule or point is gone has no watch, but can still be handled and closed."""
 
-    def __init__(self, counters: Counters, tells: Tells, marks: Marks) -> None:
+    def __init__(
+        self, counters: Counters, tells: Tells, marks: Marks, chatter: Chatter, time_ok: PointState | None = None
+    ) -> None:
+        """``time_ok`` says whether the wall clock can be believed."""
         self.alarms: dict[str, Alarm] = {}
         self.watches: dict[tuple[str, str], Watch] = {}  # by (rule id, point id)
         self.orphans: list[Alarm] = []  # restored without a watch: withdrawn at the first step
@@ -54,6 +59,9 @@ class Book:
         self.releases = Releases()
         self.fires = Fires(self)
         self._marks = marks
+        self.chatter = chatter
+        self._time_ok = time_ok
+        self.after: Callable[[Alarm, Step], None] = _unheard  # hears of every change of an alarm
         self.cause_of: Callable[[Watch, Step], str] = _no_cause  # the alarm whose consequence a new one would be
         self.act: Act = no_act  # carries out safety commands of the running step at once
 
@@ -94,6 +102,10 @@ class Book:
             self._counters.count("raises_withheld", reason="disabled")
             return
         is_for_real = self._unmark(watch, marks, step)
+        source = watch.rule.id, watch.source_id
+        if not is_for_real and self.chatter.swallows(watch.alarm, source):
+            self.count(watch, step)
+            return
         flags = self._flags(watch, marks, step)
         if watch.alarm is None:
             watch.occurrence += 1
@@ -101,14 +113,9 @@ class Book:
         command_id = _next(watch)
         if watch.outputs and is_plain:
             self._command(watch, watch.outputs, *command_id, step)
-        data: dict[str, Any] = {
-            "value": watch.value if reading is None else reading.value,
-            "sounds": watch.rule.alarm_class not in SOUNDLESS,
-        }
-        if reading is not None and reading.at != reading.received_at:
-            data["device_at"] = reading.at.isoformat()
-        if reading is not None and reading.detail:
-            data["detail"] = reading.detail
+        data = self._circumstances(watch, reading)
+        if self.chatter.note(source, step):
+            data["chattering"] = True
         if watch.alarm is not None:
             data["reopens"] = is_for_real or watch.alarm.handling is Handling.CLOSED
             alarm = self.write(watch, "reraised", data, step)
@@ -117,6 +124,26 @@ class Book:
         if watch.outputs and not is_plain:
             allowed = tuple(each for each in watch.outputs if not withholds(alarm, each[0]))
             self._command(watch, allowed, *command_id, step)
+
+    def _circumstances(self, watch: Watch, reading: Reading | None) -> dict[str, Any]:
+        """What is known at the raise: the value, the device's own time and words, what our stamp is worth."""
+        data: dict[str, Any] = {
+            "value": watch.value if reading is None else reading.value,
+            "sounds": watch.rule.alarm_class not in SOUNDLESS,
+        }
+        if reading is not None and reading.at != reading.received_at:
+            data["device_at"] = reading.at.isoformat()
+        if reading is not None and reading.detail:
+            data["detail"] = reading.detail
+        if self._time_ok is not None and self._time_ok.value is False:
+            data["clock"] = "unsynchronised"
+        return data
+
+    def count(self, watch: Watch, step: Step) -> None:
+        """One more activation of an alarm that chatters: a number, not an event. Of any other: nothing."""
+        shown = self.chatter.count(watch.alarm, (watch.rule.id, watch.source_id), step)
+        if shown is not None:
+            self._keep(shown, watch, step)
 
     def _raise(self, watch: Watch, data: dict[str, Any], step: Step) -> Alarm:
         rule = watch.rule
@@ -185,6 +212,8 @@ class Book:
     def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor = SYSTEM) -> Alarm:
         """One event of the alarm of ``watch``, and what follows from it: commands, notices."""
         before = watch.alarm
+        if kind == "returned":
+            data = {**data, **self.chatter.at_return(before, (watch.rule.id, watch.source_id), step)}
         alarm_id, version = _next(watch)
         event = AlarmEvent(alarm_id, version, kind, step.now.utc, actor, data)
         alarm = self._enter(before, event, watch, step)
@@ -282,6 +311,7 @@ class Book:
             self.releases.note_end(event)
         self._counters.count("alarm_events", kind=event.kind, alarm_class=str(alarm.alarm_class))
         self._keep(alarm, watch, step)
+        self.after(alarm, step)
         return alarm
 
     def _command(self, watch: Watch, outputs: Outputs, alarm_id: str, version: int, step: Step) -> None:
@@ -322,6 +352,10 @@ class Book:
         watch = self.watches.get((rule_id, point_id))
         is_number = occurrence.isdecimal() and len(occurrence) <= 9
         return watch is not None and is_number and 1 <= int(occurrence) <= watch.occurrence
+
+
+def _unheard(_alarm: Alarm, _step: Step) -> None:
+    """Where nobody follows alarms."""
 
 
 def _no_cause(_watch: Watch, _step: Step) -> str:

@@ -40,6 +40,7 @@ class Delays:
         if watch.met:
             if watch.is_active:
                 self.stop(watch.clear_key, step)
+                self._book.count(watch, step)
             elif rule.for_s > 0:
                 step.timers.append(self._timers.start(watch.for_key, rule.for_s, now))
             else:
@@ -48,7 +49,8 @@ class Delays:
         self.stop(watch.for_key, step)
         if not watch.is_active:
             return
-        delay_s = max(rule.clear_for_s, self.settled_mono_s - now.mono_s)
+        hold_s = self._book.chatter.hold_s(watch.alarm)
+        delay_s = max(rule.clear_for_s, self.settled_mono_s - now.mono_s, hold_s)
         if delay_s > 0:
             step.timers.append(self._timers.start(watch.clear_key, delay_s, now))
         else:

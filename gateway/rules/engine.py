@@ -33,16 +33,18 @@ from gateway.model import (
 from gateway.rules.bench import Bench
 from gateway.rules.book import Book
 from gateway.rules.calendars import Calendars
+from gateway.rules.chatter import WINDOW_S, Chatter
 from gateway.rules.conditions import check_fits, compile_test, is_event
 from gateway.rules.confirm import CONFIRMED
 from gateway.rules.delays import Delays
 from gateway.rules.escalation import Escalation
+from gateway.rules.grouping import Grouping
 from gateway.rules.judge import Ground
 from gateway.rules.kinds import OWNERS
 from gateway.rules.linkage import Linkage
 from gateway.rules.marking import Marking
 from gateway.rules.marks import Marks
-from gateway.rules.points import ONLINE, RESPONDING, Doubt, PointState, as_bad, doubt_of, states_of
+from gateway.rules.points import ONLINE, RESPONDING, TIME_OK, Doubt, PointState, as_bad, doubt_of, states_of
 from gateway.rules.ports import Act, NoticePolicy, no_act
 from gateway.rules.tells import Tells
 from gateway.rules.timers import Timers
@@ -54,7 +56,10 @@ SETTLE_S = 60.0  # alarms.md section 3: in the first minute after a start nothin
 class Engine:
     """Decides. One instance per configuration; `restore` comes before the first `step`."""
 
-    def __init__(self, site: Site, *, counters: Counters, policy: NoticePolicy, settle_s: float = SETTLE_S) -> None:
+    def __init__(
+        self, site: Site, *, counters: Counters, policy: NoticePolicy, settle_s: float = SETTLE_S,
+        chatter_s: float = WINDOW_S,
+    ) -> None:  # fmt: skip
         """Raises ValueError where a rule could never work or could open a gas valve."""
         self._devices = site.devices
         self._counters = counters
@@ -62,7 +67,9 @@ class Engine:
         self._timers = Timers()
         self._tells = Tells(policy, self._timers)
         self._marks = Marks(site.devices.values(), self._timers)
-        self._book = Book(counters, self._tells, self._marks)
+        chatter = Chatter(self._timers, chatter_s)
+        self._book = Book(counters, self._tells, self._marks, chatter, self._points.get(TIME_OK))
+        self._grouping = Grouping(site.devices, self._timers, self._book)
         self._book.fires.counts = self._marks.counts
         self._marking = Marking(self._book, self._marks, self._timers)
         self._escalation = Escalation(self._book, self._tells, site.devices.values(), counters)
@@ -92,6 +99,8 @@ class Engine:
             "unverified": self._escalation.ring_unverified,
             **dict.fromkeys(OWNERS, self._bench.ring),
             "mark": self._marking.ring,
+            "chatter": chatter.ring,
+            "group": self._grouping.ring,
         }
         self._restores: dict[str, Callable[[str, datetime, float, Now], bool]] = {
             "for": self._delays.restore,
@@ -100,12 +109,15 @@ class Engine:
             "unverified": self._escalation.restore,
             **dict.fromkeys(OWNERS, self._bench.restore),
             "mark": self._marks.restore_timer,
+            "chatter": chatter.restore,
+            "group": self._grouping.restore,
         }
         self._settle_s = settle_s
         self._started_mono_s = float("-inf")
         self._is_started = False
         for rule in site.rules:
             self._add(rule)
+            self._grouping.add(rule)
 
     @property
     def marks(self) -> Marks:
@@ -214,6 +226,7 @@ class Engine:
     def _resume(self, step: Step) -> None:
         """The first step after `restore`: what is gone is said and deleted, delays of notices go on."""
         self._is_resumed = True
+        self._grouping.resume(step)
         step.timers += self._lost_timers
         self._lost_timers.clear()
         self._book.withdraw_orphans(step)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ONLINE = "online"  # the implicit point of every device, fed by DeviceStatus
 RESPONDING = "responding"  # the implicit point of every device with an output, fed by results of safety commands
+TIME_OK = "gateway/box/time_ok"  # of the built-in device "the box": is the wall clock synchronised?
 
 _TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (float,), "text": (str,)}
 _WIDEST: dict[str, tuple[float, float]] = {"int": (-(2**63), 2**64 - 1), "float": (float("-inf"), float("inf"))}

@@ -1,0 +1,381 @@
+"""Room: rules. One cause, one line: which alarms are consequences of another one (alarms.md section 3, flood).
+
+A rule may name what gathers its alarms (`Rule.groups`); only faults and maintenance are ever gathered. A new alarm of
+such a rule belongs, in this order,
+
+- to the open alarm ``<cause>/online`` of its uplink, of its line (``line/<bus>``), or of its cabinet: a device with
+  the tag ``cabinet`` at the same address;
+- to the group alarm of its building (source ``@building:3``) or of the site (``@site:``), raised by the same rule,
+  while that still grows: it took a member within `JOIN_S`;
+- to a new group alarm, when it is the `BUILDING_LEAST`-th of its building, or the `SITE_LEAST`-th of the site, within
+  `TOGETHER_S`: those that came before it are gathered too.
+
+It is then recorded as ever, but born ``suppressed_by`` its cause: nobody is told, nothing sounds. A cause that comes
+after its consequences gathers those that nobody has taken. When a cause has gone, its members have `SETTLE_S` to come
+back; what has not is looked at again: gathered by what is there then, else shown one by one, or by building where
+there are many. A group alarm ends with its last member.
+
+Everything here follows from the open alarms and running timers, so that a restart changes nothing. Which rules see
+which points, and what is told, is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from gateway.model import Alarm, AlarmClass, AlarmCondition, Device, Handling, Now, Rule, Step, TimerChange
+from gateway.rules.gathered import Gathered
+from gateway.rules.points import ONLINE
+from gateway.rules.timers import Timers
+from gateway.rules.watch import Watch
+
+TOGETHER_S = 10.0  # lost within this: one cause
+BUILDING_LEAST = 5
+SITE_LEAST = 7  # so that at most 6 alone, 2 groups and the lines themselves are annunciated of one flood
+JOIN_S = 600.0  # a group that took nobody for so long takes nobody any more
+SETTLE_S = 120.0  # after a cause has gone, until what is still lost is shown
+RECENT_S = 600.0  # a cause gathers alarms at most this much older than itself
+CABINET = "cabinet"
+_GATHERED = frozenset({AlarmClass.FAULT, AlarmClass.MAINTENANCE})
+
+
+class Ledger(Protocol):
+    """What grouping needs of the book of alarms."""
+
+    alarms: dict[str, Alarm]
+    watches: dict[tuple[str, str], Watch]
+    cause_of: Callable[[Watch, Step], str]  # the book asks it before it raises ...
+    after: Callable[[Alarm, Step], None]  # ... and tells it of every change
+
+    def watch_of(self, alarm: Alarm) -> Watch | None:
+        """The rule at the source that raised it."""
+        ...
+
+    def activate(self, watch: Watch, step: Step, reading: None) -> None:
+        """Raise the alarm of ``watch``."""
+        ...
+
+    def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step) -> Alarm:
+        """Write one event of the alarm of ``watch``."""
+        ...
+
+    def confirm(self, watch: Watch, step: Step) -> None:
+        """The alarm of ``watch`` is known to be true again."""
+        ...
+
+    def suppress(self, alarm: Alarm, by: str, step: Step) -> Alarm:
+        """Mute ``alarm``, a consequence of the alarm ``by``."""
+        ...
+
+    def unsuppress(self, alarm: Alarm, step: Step) -> Alarm:
+        """Let ``alarm`` be seen again."""
+        ...
+
+
+class Grouping:
+    """Causes and their members. Empty, and free of cost, where no rule has ``groups``."""
+
+    def __init__(self, devices: Mapping[str, Device], timers: Timers, book: Ledger) -> None:
+        self._devices = devices
+        self._timers = timers
+        self._book = book
+        self._rules: set[str] = set()
+        self._causes_of: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}  # (device, groups) -> cause devices
+        self._cause_ids: set[str] = set()  # devices whose `online` can be a cause
+        self._causes: dict[str, str] = {}  # device id -> its open, active alarm `online`
+        self._members: defaultdict[str, dict[str, None]] = defaultdict(dict)  # cause -> active members, in order
+        self._recent: defaultdict[str, dict[str, None]] = defaultdict(dict)  # rule id -> sources raised just now
+        self._cabinets = _cabinets(devices.values())
+        self._rings: dict[str, Callable[[str, Step], None]] = {
+            "recent": self._forget_recent,
+            "join": self._nothing,
+            "settle": self._settle,
+        }
+
+    def add(self, rule: Rule) -> None:
+        """Let the alarms of ``rule`` be gathered; makes the sources of its group alarms."""
+        if not rule.groups or rule.alarm_class not in _GATHERED or rule.latches:
+            return
+        self._rules.add(rule.id)
+        self._book.cause_of, self._book.after = self.cause_of, self.after
+        plain = replace(rule, points=(), actions=(), groups=())
+        buildings: set[str] = set()
+        for point_id in rule.points:
+            device = self._devices[point_id.rpartition("/")[0]]
+            self._cause_ids.update(self._possible(device, rule.groups))
+            if "building" in rule.groups and device.place.building and device.bus_id:
+                buildings.add(device.place.building)
+        places = [
+            (_site(), "全小区"),
+            *((_building(each), f"{each} 栋") for each in sorted(buildings)),
+        ]
+        for source, place in places:
+            self._book.watches[rule.id, source] = Gathered(plain, source, place)
+
+    # What the book asks and tells ------------------------------------------------------------------------------
+
+    def cause_of(self, watch: Watch, step: Step) -> str:
+        """The id of the alarm that gathers the alarm ``watch`` is about to raise; "" for none."""
+        rule = watch.rule
+        if rule.id not in self._rules or watch.device_id not in self._devices:
+            return ""
+        return self._present_cause(watch) or self._group(watch, step)
+
+    def after(self, alarm: Alarm, step: Step) -> None:
+        """``alarm`` has changed: it may be a cause that came or went, or a member that is gone."""
+        is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
+        if alarm.suppressed_by:
+            self._count_member(alarm, step, is_there=is_there)
+        if not is_there and alarm.id in self._members:
+            self._let_settle(alarm.id, step)
+        if alarm.device_id not in self._cause_ids or not alarm.point_id.endswith(f"/{ONLINE}"):
+            return
+        if is_there and self._causes.get(alarm.device_id) != alarm.id:
+            self._causes[alarm.device_id] = alarm.id
+            self._adopt(alarm, step)
+        elif not is_there and self._causes.get(alarm.device_id) == alarm.id:
+            del self._causes[alarm.device_id]
+
+    # Timers ----------------------------------------------------------------------------------------------------
+
+    def ring(self, key: str, step: Step) -> None:
+        """A window has ended."""
+        self._rings[key.split("|", 2)[1]](key.split("|", 2)[2], step)
+
+    def restore(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
+        """Go on with a window after a restart, when it still concerns anything."""
+        what, _, rest = key.partition("|")[2].partition("|")
+        if what not in self._rings:
+            return False
+        if what == "recent":
+            rule_id, _, source_id = rest.partition("|")
+            watch = self._book.watches.get((rule_id, source_id))
+            if rule_id not in self._rules or watch is None or watch.alarm is None:
+                return False
+            self._recent[rule_id][source_id] = None
+        self._timers.restore(key, started_at, duration_s, now, not_before=now.mono_s)
+        return True
+
+    def resume(self, step: Step) -> None:
+        """After a restart: who belongs to whom follows from the open alarms."""
+        if not self._rules:
+            return
+        for alarm in list(self._book.alarms.values()):
+            is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
+            if is_there and alarm.suppressed_by:
+                self._members[alarm.suppressed_by][alarm.id] = None
+            if is_there and alarm.device_id in self._cause_ids and alarm.point_id.endswith(f"/{ONLINE}"):
+                self._causes[alarm.device_id] = alarm.id
+            watch = self._book.watch_of(alarm)
+            if isinstance(watch, Gathered):
+                self._book.confirm(watch, step)
+        for cause in list(self._members):
+            found = self._book.alarms.get(cause)
+            if found is None or found.condition is not AlarmCondition.ACTIVE:
+                self._let_settle(cause, step)
+
+    # Causes that are there -------------------------------------------------------------------------------------
+
+    def _possible(self, device: Device, groups: tuple[str, ...]) -> tuple[str, ...]:
+        """Devices whose loss explains that of ``device``, the widest first."""
+        key = device.id, groups
+        found = self._causes_of.get(key)
+        if found is None:
+            causes: list[str] = []
+            if "uplink" in groups:
+                causes += [each.id for each in self._devices.values() if each.kind == "uplink"]
+            if "line" in groups and f"line/{device.bus_id}" in self._devices:
+                causes.append(f"line/{device.bus_id}")
+            if CABINET in groups:
+                causes += self._cabinets.get(device.place.text, ())
+            found = self._causes_of[key] = tuple(each for each in causes if each != device.id)
+        return found
+
+    def _present_cause(self, watch: Watch) -> str:
+        for each in self._possible(self._devices[watch.device_id], watch.rule.groups):
+            if each in self._causes:
+                return self._root(self._causes[each])
+        return ""
+
+    def _root(self, alarm_id: str) -> str:
+        """A cause may itself be gathered: by the site, or by its line."""
+        alarm = self._book.alarms.get(alarm_id)
+        return alarm.suppressed_by if alarm is not None and alarm.suppressed_by else alarm_id
+
+    def _adopt(self, cause: Alarm, step: Step) -> None:
+        """A cause that is seen after its consequences: gather those that nobody has in hand."""
+        by = cause.suppressed_by or cause.id
+        for alarm in list(self._book.alarms.values()):
+            if alarm.rule_id not in self._rules or alarm.id == cause.id or not _is_free(alarm):
+                continue
+            age_s = (step.now.utc - alarm.raised_at).total_seconds()
+            device = self._devices.get(alarm.device_id)
+            watch = self._book.watch_of(alarm)
+            if device is None or watch is None or abs(age_s) > RECENT_S:
+                continue
+            if cause.device_id in self._possible(device, watch.rule.groups):
+                self._gather(alarm, by, step)
+
+    # Groups by number ------------------------------------------------------------------------------------------
+
+    def _group(self, watch: Watch, step: Step) -> str:
+        """The group that the new alarm of ``watch`` belongs to, or makes; remembers it when there is none."""
+        rule = watch.rule
+        building = self._building_of(watch)
+        for source in (_site(), building):
+            group = self._open(rule.id, source) if source else None
+            if group is not None and _join_key(rule.id, source) in self._timers:
+                return self._join(group, step)
+        recent = self._recent[rule.id]
+        alone = [w for each in recent if (w := self._book.watches.get((rule.id, each))) is not None and _is_alone(w)]
+        near = [each for each in alone if building and self._building_of(each) == building]
+        for source, before, least in ((building, near, BUILDING_LEAST), (_site(), alone, SITE_LEAST)):
+            if source and len(before) + 1 >= least:
+                group = self._raise_group(rule.id, source, step)
+                for each in before:
+                    if each.alarm is not None:
+                        self._gather(each.alarm, group.id, step)
+                return self._join(group, step)
+        recent[watch.source_id] = None
+        step.timers.append(self._timers.start(_recent_key(rule.id, watch.source_id), TOGETHER_S, step.now))
+        return ""
+
+    def _raise_group(self, rule_id: str, source: str, step: Step) -> Alarm:
+        watch = self._book.watches[rule_id, source]
+        if watch.alarm is None or watch.alarm.condition is not AlarmCondition.ACTIVE:
+            watch.met = True
+            self._book.activate(watch, step, None)
+        assert watch.alarm is not None, "an alarm has just been raised"
+        return watch.alarm
+
+    def _join(self, group: Alarm, step: Step) -> str:
+        step.timers.append(self._timers.start(_join_key(group.rule_id, group.point_id), JOIN_S, step.now))
+        return group.id
+
+    def _gather(self, alarm: Alarm, by: str, step: Step) -> None:
+        if alarm.suppressed_by != by:
+            self._members.get(alarm.suppressed_by, {}).pop(alarm.id, None)
+            self._book.suppress(alarm, by, step)
+        self._recent[alarm.rule_id].pop(alarm.point_id, None)
+        self._stop(_recent_key(alarm.rule_id, alarm.point_id), step)
+
+    def _count_member(self, alarm: Alarm, step: Step, *, is_there: bool) -> None:
+        if is_there:
+            self._members[alarm.suppressed_by][alarm.id] = None
+            return
+        members = self._members.get(alarm.suppressed_by, {})
+        members.pop(alarm.id, None)
+        if members:
+            return
+        self._members.pop(alarm.suppressed_by, None)
+        cause = self._book.alarms.get(alarm.suppressed_by)
+        watch = self._book.watch_of(cause) if cause is not None else None
+        if isinstance(watch, Gathered) and watch.is_active:
+            watch.met = False
+            self._stop(_join_key(watch.rule.id, watch.source_id), step)
+            self._book.write(watch, "returned", {"because": "no member left"}, step)
+
+    # The end of a cause ----------------------------------------------------------------------------------------
+
+    def _let_settle(self, cause: str, step: Step) -> None:
+        """A cause has gone; what it explained has a while to come back."""
+        key = f"group|settle|{cause}"
+        if self._members.get(cause) and key not in self._timers:
+            step.timers.append(self._timers.start(key, SETTLE_S, step.now))
+
+    def _settle(self, cause: str, step: Step) -> None:
+        """What has not come back is gathered by what is there now, or shown."""
+        found = self._book.alarms.get(cause)
+        if found is not None and found.condition is AlarmCondition.ACTIVE:
+            return
+        left = [self._book.alarms[each] for each in self._members.pop(cause, {}) if each in self._book.alarms]
+        by_rule: defaultdict[str, list[Alarm]] = defaultdict(list)
+        for alarm in left:
+            watch = self._book.watch_of(alarm)
+            if watch is None or alarm.rule_id not in self._rules or isinstance(watch, Gathered):
+                self._book.unsuppress(alarm, step)
+            elif by := self._present_cause(watch):
+                self._gather(alarm, by, step)
+            else:
+                by_rule[alarm.rule_id].append(alarm)
+        for rule_id, alarms in by_rule.items():
+            self._show(rule_id, alarms, step)
+
+    def _show(self, rule_id: str, alarms: Sequence[Alarm], step: Step) -> None:
+        """Show what is left of a rule's members: alone, by building where there are many, else as one."""
+        by_building: defaultdict[str, list[Alarm]] = defaultdict(list)
+        for alarm in alarms:
+            source = self._building_of(self._book.watches[rule_id, alarm.point_id])
+            by_building[source].append(alarm)
+        groups = {key: each for key, each in by_building.items() if key and len(each) >= BUILDING_LEAST}
+        alone = [each for key, some in by_building.items() if key not in groups for each in some]
+        if len(groups) + len(alone) >= SITE_LEAST:
+            groups, alone = {_site(): list(alarms)}, []
+        for alarm in alone:
+            self._book.unsuppress(alarm, step)
+        for source, some in groups.items():
+            group = self._raise_group(rule_id, source, step)
+            by = self._join(group, step)
+            for alarm in some:
+                self._gather(alarm, by, step)
+
+    # Small questions -------------------------------------------------------------------------------------------
+
+    def _building_of(self, watch: Watch) -> str:
+        """The source of the group of its building; "" where the rule has none for it."""
+        source = _building(self._devices[watch.device_id].place.building)
+        return source if (watch.rule.id, source) in self._book.watches else ""
+
+    def _open(self, rule_id: str, source: str) -> Alarm | None:
+        watch = self._book.watches.get((rule_id, source))
+        return watch.alarm if watch is not None and watch.is_active else None
+
+    def _stop(self, key: str, step: Step) -> None:
+        change: TimerChange | None = self._timers.stop(key)
+        if change is not None:
+            step.timers.append(change)
+
+    def _forget_recent(self, rest: str, _step: Step) -> None:
+        rule_id, _, source_id = rest.partition("|")
+        self._recent[rule_id].pop(source_id, None)
+
+    def _nothing(self, _rest: str, _step: Step) -> None:
+        """A group takes nobody any more: that the timer no longer runs says so."""
+
+
+def _is_free(alarm: Alarm) -> bool:
+    """Is it there, and has nobody it in hand?"""
+    is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
+    return is_there and alarm.handling is Handling.NEW and not alarm.suppressed_by
+
+
+def _is_alone(watch: Watch) -> bool:
+    return watch.alarm is not None and _is_free(watch.alarm)
+
+
+def _cabinets(devices: Iterable[Device]) -> dict[str, tuple[str, ...]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for device in devices:
+        if CABINET in device.tags:
+            found[device.place.text].append(device.id)
+    return {place: tuple(ids) for place, ids in found.items()}
+
+
+def _building(name: str) -> str:
+    return f"@building:{name}" if name else ""
+
+
+def _site() -> str:
+    return "@site:"
+
+
+def _join_key(rule_id: str, source: str) -> str:
+    return f"group|join|{rule_id}|{source}"
+
+
+def _recent_key(rule_id: str, source: str) -> str:
+    return f"group|recent|{rule_id}|{source}"
