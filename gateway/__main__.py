@@ -58,11 +58,12 @@ def check(
     """检查配置,不改变任何东西 / validate the configuration."""
     site = _load(config, lang, as_json=as_json)
     if not as_json:
-        points = sum(len(device.points) for device in site.devices.values())
+        devices = [each for each in site.devices.values() if each.bus_id]  # not the gateway's own lines and channels
+        points = sum(len(each.points) for each in devices)
         print(
-            f"没有错误。{site.title}: {len(site.devices)} 台设备, {points} 个测点, {len(site.rules)} 条规则。"
+            f"没有错误。{site.title}: {len(devices)} 台设备, {points} 个测点, {len(site.rules)} 条规则。"
             if lang == "zh"
-            else f"No errors. {site.title}: {len(site.devices)} devices, {points} points, {len(site.rules)} rules."
+            else f"No errors. {site.title}: {len(devices)} devices, {points} points, {len(site.rules)} rules."
         )
 
 

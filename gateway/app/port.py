@@ -48,6 +48,7 @@ class Port:
             () if self._pipeline.is_storing else ("store",),
             {each: None if up is None else up > 0 for each, up in buses.items()},
             dict(self._uplinks),
+            None if (time_ok := gauges.get(("time_synchronised", ()))) is None else time_ok > 0,
         )
 
     def site(self) -> Site:
@@ -87,12 +88,13 @@ class Port:
         """Who went through which door, newest first."""
         return [each._asdict() for each in await self._ask(lambda: self._passes.page(limit, before, device_id))]
 
-    async def watch_uplinks(self, interval_s: float) -> None:
-        """Keep what the bridge says of itself at hand for `health`."""
+    async def watch_uplinks(self, interval_s: float, seen: Callable[[Mapping[str, UplinkHealth]], None]) -> None:
+        """Keep what the bridge says of itself at hand for `health`; ``seen`` gets it each time."""
         while True:
             if self._uplinks:
                 said = await self._ask(lambda: bridge_status(self._site.data_dir))
                 self._uplinks = {each: self._uplink(said.get(each)) for each in self._uplinks}
+                seen(self._uplinks)
             await asyncio.sleep(interval_s)
 
     def close(self) -> None:

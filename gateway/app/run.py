@@ -13,15 +13,18 @@ import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from gateway.app.bridge import BridgeEnded, BridgeProcess
 from gateway.app.greeting import greet
+from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_lines
 from gateway.app.port import Port
 from gateway.app.signals import until_told
 from gateway.clock import Clock
+from gateway.config.builtin import is_builtin
 from gateway.counters import Counters
 from gateway.drivers.base import Driver, DriverError
 from gateway.drivers.mqtt import MqttDriver
@@ -94,7 +97,11 @@ class Gateway:
         self._channels = Channels(site, clock, counters=self.counters, writers=writers, report=put, receipt=put)
         self._effects = Effects(writers, self._channels.send, put, clock, self.counters)
         self._live = LiveView(self.counters)
-        self._live.load(site.devices, self._engine.alarms.values())
+        built_in = [each.id for each in site.devices.values() if is_builtin(each)]
+        self._live.load(site.devices, self._engine.alarms.values(), built_in=built_in)
+        self._presence = Presence(site.devices, put, clock)
+        self._lines = line_watches(site.devices, self._presence, clock, self.counters)
+        self._box = Box(site.data_dir, put, clock, self.counters, is_storing=lambda: self.pipeline.is_storing)
         self._bridge = BridgeProcess(config) if site.uplinks else None
         self._restored = restored
 
@@ -112,12 +119,17 @@ class Gateway:
         )  # absolute values with deadlines: too late ones end as expired
         self._effects.tell(self._restored.notices)
         self._restored = Restored((), {}, (), (), (), (), (), ())
+        self._box.look_at_time()  # before anything is raised: stamps say what they are worth
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.pipeline.run(), name="pipeline")
                 tasks.create_task(self.pipeline.trim_forever(_TRIM_EVERY_S), name="trim")
                 tasks.create_task(serve(app, self._live, server), name="web")
-                tasks.create_task(port.watch_uplinks(_UPLINKS_EVERY_S), name="uplinks")
+                tasks.create_task(
+                    port.watch_uplinks(_UPLINKS_EVERY_S, partial(uplinks_seen, self._presence)), name="uplinks"
+                )
+                tasks.create_task(watch_lines(self._lines), name="lines")
+                tasks.create_task(self._box.watch(), name="box")
                 tasks.create_task(self._channels.check_forever(), name="channels")
                 for name, driver in self._drivers.items():
                     tasks.create_task(self._keep_driver(name, driver), name=f"bus {name}")
@@ -159,9 +171,10 @@ class Gateway:
         }
 
     async def _keep_driver(self, name: str, driver: Driver) -> None:
+        line, deliver = self._lines.get(name), self.pipeline.inbox.deliver
         await keep_running(
             f"bus {name}",
-            lambda: driver.run(self.pipeline.inbox.deliver),
+            partial(line.run, driver.run, deliver) if line else partial(driver.run, deliver),
             self.counters,
             expected=DriverError,
             longest_pause_s=_LINE_PAUSE_S,

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from gateway.config import builtin
 from gateway.config.buses import check_buses, read_buses
 from gateway.config.calendars import read_calendars
 from gateway.config.channels import check_voices
@@ -113,6 +114,7 @@ class _Reading:
             read_devices(self._desk, entry)
         self._devices()
         check_voices(self._desk, self._notify)
+        builtin.add(self._desk, uplinks, recipients)
         rules = self._rules(recipients)
         self._strays()
         if self._findings.errors or gateway is None or file is None:
