@@ -197,11 +197,11 @@ async def test_metrics_are_free_on_the_machine_itself_only() -> None:
 async def test_health_says_whether_the_gateway_can_do_its_job_and_no_more() -> None:
     """A watchdog needs no password and learns nothing else."""
     async with running_web() as web, web.client() as client:
-        assert (await client.get("/healthz")).json() == {"status": "ok", "reasons": []}
+        assert (await client.get("/healthz")).json() == {"status": "ok", "reasons": [], "notes": []}
         web.gateway.state = Health(("store",), {"field": False}, {"cloud": UplinkHealth(False, 9)})
         answer = await client.get("/healthz")
         assert answer.status_code == 503
-        assert answer.json() == {"status": "unavailable", "reasons": ["store"]}
+        assert answer.json() == {"status": "unavailable", "reasons": ["store"], "notes": []}
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 10000000", "Transfer-Encoding: chunked"])

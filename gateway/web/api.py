@@ -55,6 +55,7 @@ async def status(request: Request, _: SignedIn) -> Response:
             "revision": web.live.revision,
             "consoles": web.live.subscribers,
             "reasons": health.reasons,
+            "notes": health.notes,
             "counts": web.live.counts(),
             "buses": dict(health.buses),
             "uplinks": {key: each._asdict() for key, each in health.uplinks.items()},
@@ -67,7 +68,8 @@ async def status(request: Request, _: SignedIn) -> Response:
 async def alarms(request: Request, _: SignedIn) -> Response:
     """All open alarms in duty order: class, then those nobody has taken, then the oldest."""
     live, site = web_of(request).live, web_of(request).port.site()
-    views = [alarm_view(each, site) for each in in_duty_order(list(live.alarms.values()))]
+    now = web_of(request).clock.now().utc
+    views = [alarm_view(each, site, now) for each in in_duty_order(list(live.alarms.values()))]
     return json_answer({"revision": live.revision, "counts": live.counts(), "alarms": views})
 
 
@@ -81,7 +83,13 @@ async def alarm(request: Request, key: str, _: SignedIn) -> Response:
     site = port.site()
     rule = rule_of(site, found)
     commands = [command_view(each, site) for each in await port.commands(found.id)]
-    return json_answer({"alarm": alarm_view(found, site), "rule": rule and rule_view(rule), "commands": commands})
+    return json_answer(
+        {
+            "alarm": alarm_view(found, site, web_of(request).clock.now().utc),
+            "rule": rule and rule_view(rule),
+            "commands": commands,
+        }
+    )
 
 
 @router.get("/alarms/{key}/events", responses=told(EventList, 401, 404))

@@ -17,7 +17,7 @@ import orjson
 from gateway.counters import Counters
 from gateway.model import Alarm, AlarmClass, DeviceStatus, Handling, Now, Quality, Reading, Site, Step
 from gateway.web.ports import Health
-from gateway.web.views import View, alarm_view, in_duty_order
+from gateway.web.views import View, alarm_view, in_duty_order, is_stale
 
 BEAT_S = 2.0
 QUEUE_FRAMES = 128  # a client this far behind is dropped: it reconnects and loads a snapshot
@@ -54,19 +54,22 @@ class LiveView:
         self._subscribers: set[Subscriber] = set()
         self._snapshot: bytes = b""
         self._site: Callable[[], Site] | None = None
+        self._built_in: frozenset[str] = frozenset()  # lines, uplinks, channels, the box: not counted as devices
+        self._now: datetime | None = None  # of the last step or beat
 
     def speak_of(self, site: Callable[[], Site]) -> None:
         """Call points and rules by the words of this site from now on."""
         self._site = site
         self._snapshot = b""
 
-    def load(self, devices: Iterable[str], alarms: Iterable[Alarm] = ()) -> None:
+    def load(self, devices: Iterable[str], alarms: Iterable[Alarm] = (), *, built_in: Iterable[str] = ()) -> None:
         """Start, or start again after a reload: these devices (unknown until heard) and these open alarms.
 
-        What is already known of a device that stays is kept.
+        What is already known of a device that stays is kept. Those that are ``built_in`` are not counted.
         """
         before = self._known
         self._known = frozenset(devices)
+        self._built_in = frozenset(built_in)
         self._unknown = (self._unknown & self._known) | (self._known - before)
         self._offline = {key: each for key, each in self._offline.items() if key in self._known}
         for alarm in alarms:
@@ -75,6 +78,7 @@ class LiveView:
 
     def apply(self, step: Step) -> None:
         """Follow one committed step; cheap, never raises, never waits."""
+        self._now = step.now.utc
         if self._unknown:
             self._hear(step.readings)
         for status in step.statuses:
@@ -92,15 +96,20 @@ class LiveView:
     def counts(self) -> View:
         """Alarms by class and by what is left to do; devices by whether they can be heard."""
         open_alarms = self.alarms.values()
+        total = len(self._known - self._built_in)
+        offline = len(self._offline.keys() - self._built_in)
+        unknown = len(self._unknown - self._built_in)
         return {
             "by_class": {each.value: self._by_class[each] for each in AlarmClass},
-            "untaken": sum(each.handling is Handling.NEW for each in open_alarms),
+            "untaken": sum(each.handling is Handling.NEW and not each.suppressed_by for each in open_alarms),
             "unconfirmed": sum(each.is_unconfirmed for each in open_alarms),
+            "suppressed": sum(each.suppressed_by != "" for each in open_alarms),
+            "stale": sum(is_stale(each, self._now) for each in open_alarms),
             "devices": {
-                "total": len(self._known),
-                "online": len(self._known) - len(self._unknown) - len(self._offline),
-                "offline": len(self._offline),
-                "unknown": len(self._unknown),
+                "total": total,
+                "online": total - unknown - offline,
+                "offline": offline,
+                "unknown": unknown,
             },
         }
 
@@ -123,12 +132,14 @@ class LiveView:
         """Tell every console that the gateway lives, what revision it is at and how many of each there are."""
         for each in [each for each in self._subscribers if each.expires_at <= now.utc]:
             self._drop(each)
+        self._now = now.utc
         up = sum(is_up is True for is_up in health.buses.values())
         body = {
             "revision": self.revision,
             "at": now.utc,
             "counts": self.counts(),
             "reasons": health.reasons,
+            "notes": health.notes,
             "lines": {"up": up, "total": len(health.buses)},
             "uplinks": {key: each._asdict() for key, each in health.uplinks.items()},
         }
@@ -159,7 +170,7 @@ class LiveView:
             self._drop(each)
 
     def _view(self, alarm: Alarm) -> View:
-        return alarm_view(alarm, self._site() if self._site else None)
+        return alarm_view(alarm, self._site() if self._site else None, self._now)
 
     def _put(self, alarm: Alarm) -> None:
         was_open = self.alarms.pop(alarm.id, None)

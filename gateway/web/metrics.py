@@ -46,6 +46,8 @@ class GatewayCollector(Collector):
         yield devices
         for name, help_text, value in (
             ("alarms_untaken", "open alarms that nobody has taken", counts["untaken"]),
+            ("alarms_suppressed", "open alarms that are consequences of another one", counts["suppressed"]),
+            ("alarms_stale", "open alarms that have been active for more than 24 hours", counts["stale"]),
             ("consoles", "consoles that listen", self._live.subscribers),
             ("revision", "changes since the start", self._live.revision),
         ):

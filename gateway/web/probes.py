@@ -22,10 +22,11 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 @router.get("/healthz", responses={**told(HealthOut), 503: {"model": HealthOut}})
 async def healthz(request: Request) -> Response:
     """Can the gateway do its job? No log-in, and no more than that."""
-    reasons = web_of(request).port.health().reasons
-    if reasons:
-        return json_answer({"status": "unavailable", "reasons": reasons}, 503)
-    return json_answer({"status": "ok", "reasons": []})
+    health = web_of(request).port.health()
+    body = {"reasons": health.reasons, "notes": health.notes}
+    if health.reasons:
+        return json_answer({"status": "unavailable", **body}, 503)
+    return json_answer({"status": "ok", **body})
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, 401: {}})

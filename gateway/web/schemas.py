@@ -141,6 +141,9 @@ class AlarmOut(Told):
     marks: list[str] = Field(description="drill, walk_test, commissioning: never in statistics")
     is_unconfirmed: bool = Field(description="known from before a restart; its point has not reported since")
     is_open: bool
+    is_stale: bool = Field(description="active for more than 24 hours")
+    is_chattering: bool = Field(description="raised so often that its returns wait for a quiet minute")
+    is_clock_unsure: bool = Field(description="raised while the gateway's clock was not synchronised")
     value: bool | int | float | str | None
     count: int = Field(description="activations so far")
     returned_at: datetime | None
@@ -212,8 +215,10 @@ class Counts(Told):
     """Open alarms and devices."""
 
     by_class: dict[str, int]
-    untaken: int
+    untaken: int = Field(description="that nobody has taken; consequences of another alarm are not counted")
     unconfirmed: int
+    suppressed: int = Field(description="consequences of another open alarm: recorded, not annunciated")
+    stale: int = Field(description="active for more than 24 hours")
     devices: DeviceCounts
 
 
@@ -306,6 +311,7 @@ class StatusOut(Told):
     revision: int
     consoles: int
     reasons: list[str] = Field(description="why it cannot do its job; empty when it can")
+    notes: list[str] = Field(description="what people should know all the same: time (the clock is not synchronised)")
     counts: Counts
     buses: dict[str, bool | None]
     uplinks: dict[str, UplinkOut]
@@ -360,6 +366,7 @@ class HealthOut(Told):
 
     status: Literal["ok", "unavailable"]
     reasons: list[str]
+    notes: list[str] = Field(description="as in the status")
 
 
 class ProblemOut(BaseModel):

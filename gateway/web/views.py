@@ -6,15 +6,16 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
-from gateway.model import Alarm, AlarmEvent, Device, Point, Rule, Site, isa_state
+from gateway.model import Alarm, AlarmCondition, AlarmEvent, Device, Point, Rule, Site, isa_state
 
 View = dict[str, Any]
 
+STALE = timedelta(hours=24)  # alarms.md section 3: active for longer is listed
 _REPEAT = re.compile(r"\.(\d{1,4})$")
 
 
@@ -35,7 +36,13 @@ def alarm_id_of(key: str) -> str | None:
     return alarm_id if alarm_key(alarm_id) == key else None
 
 
-def alarm_view(alarm: Alarm, site: Site | None = None) -> View:
+def is_stale(alarm: Alarm, now: datetime | None) -> bool:
+    """Has it stood there for more than a day?"""
+    is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
+    return is_there and now is not None and now - alarm.raised_at > STALE
+
+
+def alarm_view(alarm: Alarm, site: Site | None = None, now: datetime | None = None) -> View:
     """One alarm: instants are ISO 8601 in UTC or null. Words for point and rule are the site's."""
     rule = rule_of(site, alarm)
     return {
@@ -62,6 +69,9 @@ def alarm_view(alarm: Alarm, site: Site | None = None) -> View:
         "marks": alarm.marks,
         "is_unconfirmed": alarm.is_unconfirmed,
         "is_open": alarm.is_open,
+        "is_stale": is_stale(alarm, now),
+        "is_chattering": alarm.is_chattering,
+        "is_clock_unsure": alarm.is_clock_unsure,
         "value": alarm.value,
         "count": alarm.count,
         "returned_at": alarm.returned_at,
@@ -167,5 +177,14 @@ def device_view(device: Device, state: str, since: datetime | None, reason: str)
 
 
 def in_duty_order(alarms: list[Alarm]) -> list[Alarm]:
-    """Class, then those nobody has taken, then the oldest (console.md, screen rules)."""
-    return sorted(alarms, key=lambda each: (each.alarm_class.rank, each.handling != "new", each.raised_at, each.id))
+    """Class, then those nobody has taken, then the oldest (console.md, screen rules); consequences after causes."""
+    return sorted(
+        alarms,
+        key=lambda each: (
+            each.alarm_class.rank,
+            each.suppressed_by != "",
+            each.handling != "new",
+            each.raised_at,
+            each.id,
+        ),
+    )

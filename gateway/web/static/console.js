@@ -17,7 +17,8 @@ let lastState = "connecting";
 
 const sound = new Sound();
 const stream = new Stream(onChange, () => enter());
-const panel = new Panel(() => select(""), isFresh);
+const membersOf = (id) => [...stream.alarms.values()].filter((each) => each.suppressed_by === id);
+const panel = new Panel(() => select(""), isFresh, membersOf);
 const list = new List((id) => select(id), take);
 
 function isFresh() {
@@ -112,8 +113,9 @@ function drawFreshness() {
     const [isCloudGood, cloudText] = cloud(Object.values(beat.uplinks));
     lamp("lines", state === "fresh" ? beat.lines.up === beat.lines.total : null, word("lines", beat.lines));
     lamp("cloud", state === "fresh" ? isCloudGood : null, cloudText);
-    say(find("trouble-bar"), beat.reasons.length ? word("trouble", { what: beat.reasons.map(reasonName).join("; ") }) : "");
-    show(find("trouble-bar"), beat.reasons.length > 0);
+    const trouble = [...beat.reasons, ...beat.notes];
+    say(find("trouble-bar"), trouble.length ? word("trouble", { what: trouble.map(reasonName).join("; ") }) : "");
+    show(find("trouble-bar"), trouble.length > 0);
   }
   const isDead = state === "dead";
   const bars = { fresh: "", connecting: word("startBar"), stale: word("staleBar", { n: age }), dead: word("deadBar", { n: age }) };
@@ -165,7 +167,7 @@ function followSound() {
   say(mute, word("mute"));
   mute.title = word("muteHelp");
   mute.className = loud && loud !== "lost" ? "loud" : "";
-  const top = inDutyOrder(stream.alarms.values()).filter((each) => each.handling === "new")[0];
+  const top = inDutyOrder(stream.alarms.values()).find((each) => each.handling === "new" && !each.suppressed_by);
   const title = top ? `(${stream.alarms.size})${className(top.class)} ${top.place}` : session.title || "";
   const isLost = isIn && ["stale", "dead"].includes(stream.state());
   if (document.title !== title || isLost) document.title = isLost ? word("staleTitle") : title;
@@ -208,7 +210,7 @@ function listen() {
   find("keys").addEventListener("change", (event) => localStorage.setItem("keys", event.target.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     if (!session.user || event.repeat || !find("keys").checked) return;
-    const top = inDutyOrder(stream.alarms.values()).find((each) => each.handling === "new");
+    const top = inDutyOrder(stream.alarms.values()).find((each) => each.handling === "new" && !each.suppressed_by);
     const keys = { F2: mute, F3: () => top && isFresh() && take(top, list.isSteady(top.id)), Escape: () => select("") };
     if (!keys[event.key]) return;
     event.preventDefault();

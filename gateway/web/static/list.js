@@ -1,4 +1,5 @@
-// The alarm list: class, then those nobody has taken, then the oldest. It never folds, and rows are moved, not redrawn.
+// The alarm list: class, then those nobody has taken, then the oldest. Consequences of another alarm stand under it, by
+// number; nothing else folds, and rows are moved, not redrawn.
 
 import { find, make, say, show } from "./dom.js";
 import { CLASSES, classIcon, className, clockText, spanText, spotName, whatText, word } from "./words.js";
@@ -8,8 +9,20 @@ const RANK = Object.keys(CLASSES);
 
 export function inDutyOrder(alarms) {
   return [...alarms].sort((a, b) => RANK.indexOf(a.class) - RANK.indexOf(b.class)
+    || (a.suppressed_by !== "") - (b.suppressed_by !== "")
     || (a.handling !== "new") - (b.handling !== "new")
     || a.raised_at.localeCompare(b.raised_at) || (a.id < b.id ? -1 : 1));
+}
+
+// Alarm id -> how many stand under it; "" -> those whose cause has gone and that are waited for.
+export function countMembers(alarms) {
+  const open = new Set(alarms.map((each) => each.id));
+  const counts = new Map();
+  for (const { suppressed_by: cause } of alarms) {
+    const key = open.has(cause) ? cause : "";
+    if (cause) counts.set(key, (counts.get(key) || 0) + 1);
+  }
+  return counts;
 }
 
 export function stateText(alarm) {
@@ -27,7 +40,11 @@ export class List {
   }
 
   draw(alarms, selected) {
-    const ordered = inDutyOrder(alarms);
+    const all = inDutyOrder(alarms);
+    const members = countMembers(all);
+    const ordered = all.filter((each) => !each.suppressed_by);
+    say(find("waiting"), members.has("") ? word("waiting", { n: members.get("") }) : "");
+    show(find("waiting"), members.has(""));
     const wanted = new Set(ordered.map((each) => each.id));
     for (const [id, row] of this.rows) {
       if (!wanted.has(id)) {
@@ -46,7 +63,7 @@ export class List {
         row.movedAt = performance.now();
       }
       row.place = place;
-      fill(row, alarm, alarm.id === selected);
+      fill(row, alarm, alarm.id === selected, members.get(alarm.id) || 0);
     });
     return ordered;
   }
@@ -81,7 +98,7 @@ export class List {
   }
 }
 
-function fill(row, alarm, isSelected) {
+function fill(row, alarm, isSelected, members) {
   row.alarm = alarm;
   const names = [`class-${alarm.class}`, alarm.handling === "new" ? "untaken" : "taken", alarm.condition];
   if (isSelected) names.push("selected");
@@ -90,7 +107,8 @@ function fill(row, alarm, isSelected) {
   row.open.setAttribute("aria-pressed", String(isSelected));
   say(row.badge, `${classIcon(alarm.class)} ${className(alarm.class)}`);
   say(row.where, spotName(alarm));
-  say(row.what, alarm.count > 1 ? `${whatText(alarm)} · ${word("times", { n: alarm.count })}` : whatText(alarm));
+  const more = [alarm.count > 1 && word("times", { n: alarm.count }), alarm.is_chattering && word("chattering"), members && word("members", { n: members })];
+  say(row.what, [whatText(alarm), ...more].filter(Boolean).join(" · "));
   say(row.when, clockText(Date.parse(alarm.raised_at)));
   const returned = alarm.condition === "returned" ? ` · ${word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) })}` : "";
   say(row.state, stateText(alarm) + returned);

@@ -13,7 +13,8 @@ const CALL_120_S = 180; // alarms.md section 5
 const NEXT = { new: "take", taken: "verify", verifying: "verify", handling: "close", closed: "reset" };
 
 export class Panel {
-  constructor(onClose, isFresh) {
+  constructor(onClose, isFresh, membersOf) {
+    this.membersOf = membersOf; // alarms that stand under this one
     this.onClose = onClose;
     this.isFresh = isFresh;
     this.alarm = null;
@@ -63,6 +64,9 @@ export class Panel {
     find("panel").className = alarm ? `open class-${alarm.class} next-${alarm.is_open ? NEXT[alarm.handling] : "none"}` : "";
     if (!alarm) return;
     find("facts").replaceChildren(...facts(alarm));
+    const members = this.membersOf(alarm.id);
+    say(find("members-title"), members.length ? word("members", { n: members.length }) : "");
+    find("members").replaceChildren(...members.map((each) => make("li", { textContent: `${spotName(each)} ${clockText(Date.parse(each.raised_at))}` })));
     for (const each of find("panel").querySelectorAll(".verbs")) show(each, alarm.is_open);
     show(find("panel").querySelector("form.verb-close"), alarm.is_open && alarm.handling !== "closed");
     this.follow();
@@ -80,6 +84,8 @@ export class Panel {
       make("div", { className: "heading" }, make("h2", { id: "panel-title", textContent: spotName(alarm) }), close),
       make("div", { id: "facts" }),
       make("p", { id: "commands" }),
+      make("h3", { id: "members-title" }),
+      make("ul", { id: "members" }),
       steps.length ? make("div", { className: "plan" }, make("h3", { textContent: word("plan") }), make("ol", {}, ...steps.map((each) => make("li", { textContent: each })))) : "",
       make("div", { className: "verbs" }, button("take", word("take")), button("arrive", word("arrive")), button("silence", word("silence"))),
       make("div", { className: "verbs group verb-verify" }, make("span", { className: "caption", textContent: word("verify") }),
@@ -168,6 +174,7 @@ function facts(alarm) {
   const parts = [
     `${classIcon(alarm.class)} ${className(alarm.class)}`, whatText(alarm), clockText(Date.parse(alarm.raised_at), true), condition,
     stateText(alarm), alarm.is_latched ? word("isLatched") : "", alarm.count > 1 ? word("times", { n: alarm.count }) : "",
+    alarm.is_chattering ? word("chattering") : "", alarm.is_stale ? word("isStale") : "", alarm.is_clock_unsure ? word("isClockUnsure") : "",
     alarm.is_unconfirmed ? word("isUnconfirmed") : "", alarm.is_open ? "" : word("hasEnded"),
   ];
   const isLate = alarm.class === "sos" && alarm.is_open && alarm.handling === "new" && alarm.escalated_s >= CALL_120_S;

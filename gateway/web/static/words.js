@@ -64,6 +64,11 @@ const WORDS = {
   isUnconfirmed: ["重启前的报警,设备尚未再次上报", "From before a restart; its device has not reported since"],
   hasEnded: ["已结束,见记录", "Ended: see the records"],
   times: ["第 {n} 次", "{n} times"],
+  members: ["含 {n} 条", "{n} under it"],
+  waiting: ["另有 {n} 条:原因已恢复,正在等设备恢复,过后仍未恢复的会列出", "{n} more: their cause is gone, the devices may follow; those that do not will be listed"],
+  chattering: ["反复出现,只计次数", "keeps coming and going: only counted"],
+  isStale: ["已超过 24 小时", "for more than 24 hours"],
+  isClockUnsure: ["报警时网关时钟未校准,时间可能不准", "The gateway's clock was not synchronised then: the time may be wrong"],
   new: ["未接警", "Not taken"],
   taken: ["已接警", "Taken"],
   verifying: ["核实中", "Verifying"],
@@ -183,6 +188,7 @@ const OUTCOMES = {
 
 const REASONS = {
   store: ["数据存不进磁盘,操作不会生效", "data cannot be stored: actions have no effect"],
+  time: ["网关时钟未校准,报警上的时间可能不准", "the gateway's clock is not synchronised: times of alarms may be wrong"],
   bus: ["现场线路中断,部分设备听不到", "a field line is down: some devices cannot be heard"],
 };
 
