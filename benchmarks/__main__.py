@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import crash, engine, escalation, ingest, latency, linkage, modbus_poll, scale
+from benchmarks import crash, day, engine, escalation, flood, ingest, latency, linkage, modbus_poll, scale
 from benchmarks.harness import BenchError
 from benchmarks.report import Report, machine, markdown, show
 
@@ -31,6 +31,8 @@ def full() -> Runs:
         "scale": partial(scale.run, 3, 60),
         "escalation": partial(escalation.run, 30, 6),
         "crash": partial(crash.run, 200, 60),
+        "flood": partial(flood.run, 3),
+        "day": partial(day.run, 5),
     }
 
 
@@ -46,6 +48,8 @@ def quick() -> Runs:
         "scale": partial(scale.run, 1, 10),
         "escalation": partial(escalation.run, 3, 0),
         "crash": partial(crash.run, 5, 15),
+        "flood": partial(flood.run, 1),
+        "day": partial(day.run, 1),
     }
 
 
