@@ -11,10 +11,11 @@ from gateway.app.loading import check_site
 from tests.support_packs import CASES, SHIPPED, Stage, parse, unmet
 
 SABOTAGES = [
-    ("rules/fire.yaml", "confirmed: true, same: zone", "confirmed: true, same: building", "fire/two-zones-do-not-confirm"),
+    ("rules/fire.yaml", "confirmed: true, same: zone", "confirmed: true, same: building",
+     "fire/two-zones-do-not-confirm"),
     ("rules/fire.yaml", "{kind: door, point: release, within: building", "{kind: door, point: release, within: site",
      "fire/second-device-in-the-zone-confirms"),
-    ("rules/fire.yaml", "ebike-charger, point: on, within: zone", "ebike-charger, point: on, within: device",
+    ("rules/fire.yaml", "ebike-charger, point: on, within: zone", "ebike-charger, point: on, within: room",
      "fire/smoke-in-the-shed-cuts-its-sockets"),
     ("rules/fire.yaml", 'tag: "!shed", ', "", "fire/shed-detector-cuts-and-is-told-once"),
     ("rules/fire.yaml", "{to: duty_second, by: [console, buzzer], after: 30s}",

@@ -28,8 +28,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Site:
     for own in (target / "rules").glob("*.yaml"):
         own.unlink()  # some have names that the manual uses too
     (target / "rules" / "manual.yaml").write_text("rules:\n" + "".join(RULES), "utf-8")
-    with (target / "site.yaml").open("a", encoding="utf-8") as file:
-        file.write("\n".join(CALENDARS))
+    without_its_calendars = (target / "site.yaml").read_text("utf-8").partition("calendars:")[0]
+    (target / "site.yaml").write_text(without_its_calendars + "\n".join(CALENDARS), "utf-8")
     for name, text in EXAMPLES:
         (target / name).write_text(text, "utf-8")
     found = check_site(target)
