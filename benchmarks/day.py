@@ -138,7 +138,22 @@ class Plant:
             if self._random.random() < self._share:
                 found += self._gone(device, self._random.uniform(0, DAY_S), self._random.uniform(60, DAY_S / 4))
         found += self._line_out()
+        found += self._routine()
         return sorted(found)
+
+    def _routine(self) -> Iterator[Happening]:
+        """What is expected to go on, does: meters report in time, people move about in their homes."""
+        points = {each.id: each for device in self._site.devices.values() for each in device.points}
+        for rule in self._site.rules:
+            kind, within_s = rule.condition.kind, rule.condition.within_s
+            if kind not in {"absent", "still"}:
+                continue
+            ids = rule.points if kind == "absent" else rule.condition.parts[0].points
+            for point in (points[each] for each in ids if each in points):
+                right = self._wanted[point.id][1] if point.id in self._wanted else _quiet(point)
+                for n in range(int(3 * DAY_S / within_s)):
+                    lives = kind == "still" and point.id not in self._wanted
+                    yield self._at((n + 0.5) * within_s / 3, point, _moved(point, n) if lives else right)
 
     def _incident(self, point: Point) -> Iterator[Happening]:
         self.incidents += 1
@@ -185,7 +200,9 @@ def _wanted(rules: Sequence[Rule]) -> dict[str, tuple[Value, Value]]:
             values = _values(condition)
             if values is not None:
                 for each in points:
-                    found.setdefault(each, values)
+                    wrong, right = found.setdefault(each, values)
+                    if condition.kind == "above" and isinstance(right, int | float) and right > float(values[1]):
+                        found[each] = wrong, values[1]
     return found
 
 
@@ -198,6 +215,12 @@ def _values(condition: Condition) -> tuple[Value, Value] | None:
         step = max(1.0, abs(value) * 0.02)
         return (value + step, edge - step) if condition.kind == "above" else (value - step, edge + step)
     return None
+
+
+def _moved(point: Point, n: int) -> Value:
+    """Something else each time: somebody was there."""
+    moved: dict[str, Value] = {"bool": n % 2 == 1, "text": str(n)}
+    return moved.get(point.type, (point.low or 0.0) + n % 2)
 
 
 def _quiet(point: Point) -> Value:
