@@ -27,6 +27,17 @@ def test_same_button_again_proves_the_arrival() -> None:
     assert alarm.arrived_at == player.now(200).utc
 
 
+@pytest.mark.parametrize("point", [PRESS, f"{HOME}/door/code"])
+def test_a_clock_that_is_put_back_hides_no_arrival(point: str) -> None:
+    """Our clock steps back an hour between the take and the arrival: somebody is there all the same."""
+    player = a_player()
+    player.read(0, PRESS, True)
+    player.do(10, Verb.TAKE)
+    player.wall_shift_s = -3600.0
+    player.read(60, point, True if point == PRESS else "OFFICER-7")
+    assert [each.data["point"] for each in events(player, "arrived")] == [point]
+
+
 @pytest.mark.parametrize(
     ("point", "extra", "is_proof"),
     [

@@ -104,7 +104,7 @@ class Escalation:
         for event in [each for each in step.events if each.kind == "reraised"]:
             alarm = self._book.alarms.get(event.alarm_id)
             watch = self._book.watch_of(alarm) if alarm else None
-            if alarm and watch and is_event(watch.rule.condition) and _is_awaited(alarm, event.at):
+            if alarm and watch and is_event(watch.rule.condition) and _is_awaited(alarm, step):
                 self._arrive(alarm, alarm.point_id, step)
         if self._proofs:
             for reading in step.readings:
@@ -116,7 +116,7 @@ class Escalation:
         if reading.quality is not Quality.GOOD or not reading.value:
             return
         for alarm in list(self._book.alarms.values()):
-            if _is_awaited(alarm, reading.at) and self._is_at(alarm, spot):
+            if _is_awaited(alarm, step) and _is_after(reading, alarm, step.now) and self._is_at(alarm, spot):
                 self._arrive(alarm, reading.point_id, step)
 
     def _is_at(self, alarm: Alarm, spot: _Spot) -> bool:
@@ -144,12 +144,20 @@ class Escalation:
         return alarm, self._book.watch_of(alarm)
 
 
-def _is_awaited(alarm: Alarm, at: datetime) -> bool:
-    """Has somebody taken this call, so that the next sign of a person at ``at`` is their arrival?"""
+def _is_awaited(alarm: Alarm, step: Step) -> bool:
+    """Has somebody taken this call before ``step``, so that the next sign of a person is their arrival?"""
     if alarm.alarm_class is not AlarmClass.SOS or alarm.arrived_at is not None:
         return False
     is_in_hand = alarm.handling in {Handling.TAKEN, Handling.VERIFYING, Handling.HANDLING}
-    return is_in_hand and alarm.taken_at is not None and at > alarm.taken_at
+    return is_in_hand and not any(each.kind == "taken" and each.alarm_id == alarm.id for each in step.events)
+
+
+def _is_after(reading: Reading, alarm: Alarm, now: Now) -> bool:
+    """Was it scanned after the call was taken? A reading that came late was not, unless our clock went back since."""
+    taken_at = alarm.taken_at
+    if taken_at is None:
+        return False
+    return reading.at == reading.received_at or reading.at > taken_at or now.utc < taken_at
 
 
 def _spot_of(device: Device) -> _Spot | None:
