@@ -48,7 +48,8 @@ class Field:
         self.device = MqttLink(LinkOptions("127.0.0.1", broker.port, "device"), on_message=self.heard.append)
 
     def new_driver(self) -> MqttDriver:
-        return MqttDriver(self.site.buses["field"], list(self.site.devices.values()), SystemClock(), self.counters)
+        devices = [each for each in self.site.devices.values() if each.bus_id == "field"]  # not the gateway's own
+        return MqttDriver(self.site.buses["field"], devices, SystemClock(), self.counters)
 
     def deliver(self, arrival: Arrival) -> None:
         self.arrivals.append(arrival)
