@@ -63,6 +63,23 @@ def test_three_hundred_lost_in_five_seconds_are_at_most_ten_alarms() -> None:
     assert len(flood.open()) <= 3
 
 
+@pytest.mark.parametrize("buildings", [2, 4, 30])
+def test_a_flood_that_goes_from_building_to_building_is_at_most_ten_alarms(buildings: int) -> None:
+    """Radio gateways fall silent one after the other: 300 devices within five seconds, sorted by building."""
+    flood = Flood(community([*LINES, *(lamp(n, str(1 + n * buildings // 300)) for n in range(300))]))
+    for n in range(300):
+        flood.lose(n / 60, list(flood.site.devices)[2 + n])
+    assert len(flood.engine.alarms) >= 300
+    assert flood.annunciated() <= 10
+    assert len(flood.told()) <= 10
+    assert len(flood.open()) <= 3
+    flood.find(60, *list(flood.site.devices)[2:])
+    assert not flood.engine.alarms
+    flood.step(1000)
+    assert not flood.timers
+    assert not flood.engine._grouping._members
+
+
 def test_a_building_that_goes_silent_is_one_alarm_with_its_members() -> None:
     """The fifth within ten seconds makes the group, and takes the four before it along."""
     flood = a_flood()

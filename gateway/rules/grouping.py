@@ -7,8 +7,9 @@ such a rule belongs, in this order,
   the tag ``cabinet`` at the same address;
 - to the group alarm of its building (source ``@building:3``) or of the site (``@site:``), raised by the same rule,
   while that still grows: it took a member within `JOIN_S`;
-- to a new group alarm, when it is the `BUILDING_LEAST`-th of its building, or the `SITE_LEAST`-th of the site, within
-  `TOGETHER_S`: those that came before it are gathered too.
+- to a new group alarm, when it is the `BUILDING_LEAST`-th of its building within `TOGETHER_S`, or when `SITE_LEAST`
+  lines of the rule (groups among them, and what they have gathered since) would have been told within `TOGETHER_S`:
+  what came before it is gathered too. The group of the site takes the place of those of buildings just made.
 
 It is then recorded as ever, but born ``suppressed_by`` its cause: nobody is told, nothing sounds. A cause that comes
 after its consequences gathers those that nobody has taken. When a cause has gone, its members have `SETTLE_S` to come
@@ -35,7 +36,7 @@ from gateway.rules.watch import Watch
 
 TOGETHER_S = 10.0  # lost within this: one cause
 BUILDING_LEAST = 5
-SITE_LEAST = 7  # so that at most 6 alone, 2 groups and the lines themselves are annunciated of one flood
+SITE_LEAST = 7  # so that at most 7 lines of a rule, and the causes themselves, are annunciated of one flood
 JOIN_S = 600.0  # a group that took nobody for so long takes nobody any more
 SETTLE_S = 120.0  # after a cause has gone, until what is still lost is shown
 RECENT_S = 600.0  # a cause gathers alarms at most this much older than itself
@@ -154,7 +155,7 @@ class Grouping:
         if what == "recent":
             rule_id, _, source_id = rest.partition("|")
             watch = self._book.watches.get((rule_id, source_id))
-            if rule_id not in self._rules or watch is None or watch.alarm is None:
+            if rule_id not in self._rules or watch is None:
                 return False
             self._recent[rule_id][source_id] = None
         self._timers.restore(key, started_at, duration_s, now, not_before=now.mono_s)
@@ -232,17 +233,39 @@ class Grouping:
                 return self._join(group, step)
         recent = self._recent[rule.id]
         alone = [w for each in recent if (w := self._book.watches.get((rule.id, each))) is not None and _is_alone(w)]
-        near = [each for each in alone if building and self._building_of(each) == building]
-        for source, before, least in ((building, near, BUILDING_LEAST), (_site(), alone, SITE_LEAST)):
-            if source and len(before) + 1 >= least:
+        near = [w for w in alone if building and not isinstance(w, Gathered) and self._building_of(w) == building]
+        # For the site counts what was told, gathered since or not: a flood that goes from building to building would
+        # else be told building by building.
+        is_site = len(recent) + 1 >= SITE_LEAST
+        for source, before, is_many in ((_site(), alone, is_site), (building, near, len(near) + 1 >= BUILDING_LEAST)):
+            if source and is_many:
                 group = self._raise_group(rule.id, source, step)
                 for each in before:
-                    if each.alarm is not None:
-                        self._gather(each.alarm, group.id, step)
+                    self._gather_all(each, group.id, step)
+                self._note_told(rule.id, source, step)
                 return self._join(group, step)
-        recent[watch.source_id] = None
-        step.timers.append(self._timers.start(_recent_key(rule.id, watch.source_id), TOGETHER_S, step.now))
+        self._note_told(rule.id, watch.source_id, step)
         return ""
+
+    def _note_told(self, rule_id: str, source: str, step: Step) -> None:
+        self._recent[rule_id][source] = None
+        step.timers.append(self._timers.start(_recent_key(rule_id, source), TOGETHER_S, step.now))
+
+    def _gather_all(self, watch: Watch, by: str, step: Step) -> None:
+        """Gather the alarm of ``watch``; of a group its members, which ends it."""
+        alarm = watch.alarm
+        assert alarm is not None, "only what is open is gathered"
+        if not isinstance(watch, Gathered):
+            self._gather(alarm, by, step)
+            return
+        for each in self._members.pop(alarm.id, {}):
+            self._gather(self._book.alarms[each], by, step)
+        self._end_group(watch, "gathered by the site", step)
+
+    def _end_group(self, watch: Gathered, because: str, step: Step) -> None:
+        watch.met = False
+        self._stop(_join_key(watch.rule.id, watch.source_id), step)
+        self._book.write(watch, "returned", {"because": because}, step)
 
     def _raise_group(self, rule_id: str, source: str, step: Step) -> Alarm:
         watch = self._book.watches[rule_id, source]
@@ -260,8 +283,6 @@ class Grouping:
         if alarm.suppressed_by != by:
             self._members.get(alarm.suppressed_by, {}).pop(alarm.id, None)
             self._book.suppress(alarm, by, step)
-        self._recent[alarm.rule_id].pop(alarm.point_id, None)
-        self._stop(_recent_key(alarm.rule_id, alarm.point_id), step)
 
     def _count_member(self, alarm: Alarm, step: Step, *, is_there: bool) -> None:
         if is_there:
@@ -275,9 +296,7 @@ class Grouping:
         cause = self._book.alarms.get(alarm.suppressed_by)
         watch = self._book.watch_of(cause) if cause is not None else None
         if isinstance(watch, Gathered) and watch.is_active:
-            watch.met = False
-            self._stop(_join_key(watch.rule.id, watch.source_id), step)
-            self._book.write(watch, "returned", {"because": "no member left"}, step)
+            self._end_group(watch, "no member left", step)
 
     # The end of a cause ----------------------------------------------------------------------------------------
 
