@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -61,6 +62,19 @@ def test_results_close_commands_and_notices(tmp_path: Path) -> None:
     assert restored.notices == ()
     assert restored.said == (step.notices[0].key,)
     assert JournalReader(str(tmp_path)).commands(step.commands[0].because)[0]["outcome"] == "done"
+
+
+@pytest.mark.parametrize(("is_safety", "left_s"), [(False, 0.0), (True, 10.0)])
+def test_a_clock_put_back_gives_no_command_a_new_life(tmp_path: Path, is_safety: bool, left_s: float) -> None:
+    """1970 at boot: an old unlock is over, a safety command has its own ten seconds and not fifty years."""
+    step = full_step()
+    store = journal(tmp_path)
+    store.commit(Batch([replace(step, commands=[replace(step.commands[0], is_safety=is_safety)])]))
+    boot = now(-56 * 366 * 86_400.0)
+    (command,) = store.restore(boot).commands
+    assert (command.expires_at - boot.utc).total_seconds() == left_s
+    (command,) = store.restore(now(1)).commands
+    assert command.expires_at == step.commands[0].expires_at
 
 
 def test_what_open_alarms_have_left_on_is_on_record(tmp_path: Path) -> None:

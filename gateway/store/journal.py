@@ -7,7 +7,7 @@ of a batch are written in the same transaction by `gateway.store.outbox.append`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -143,7 +143,7 @@ class Journal:
                 for key, ms, duration in db.execute("SELECT key, started_ms, duration_s FROM timers ORDER BY key")
             ),
             said=notices.said(db),
-            commands=self._open_commands(),
+            commands=self._open_commands(now),
             notices=notices.unsettled(db),
             digests=self._recent_digests(),
             held=self._held(),
@@ -250,19 +250,23 @@ class Journal:
         )
         return tuple((str(because), str(point)) for because, point, value, _ in last if value == "true")
 
-    def _open_commands(self) -> tuple[Command, ...]:
+    def _open_commands(self, now: Now) -> tuple[Command, ...]:
         return tuple(
-            Command(
-                id=str(row[0]),
-                point_id=str(row[1]),
-                value=orjson.loads(str(row[2])),
-                by=Actor(*orjson.loads(str(row[3]))),
-                because=str(row[4]),
-                expires_at=codec.from_ms(int(str(row[5]))),
-                is_safety=bool(row[6]),
+            _judged(
+                Command(
+                    id=str(row[0]),
+                    point_id=str(row[1]),
+                    value=orjson.loads(str(row[2])),
+                    by=Actor(*orjson.loads(str(row[3]))),
+                    because=str(row[4]),
+                    expires_at=codec.from_ms(int(str(row[5]))),
+                    is_safety=bool(row[6]),
+                ),
+                codec.from_ms(int(str(row[7]))),
+                now,
             )
             for row in self._db.execute(
-                "SELECT id, point_id, value, actor, because, expires_ms, is_safety FROM commands"
+                "SELECT id, point_id, value, actor, because, expires_ms, is_safety, issued_ms FROM commands"
                 " WHERE outcome IS NULL ORDER BY issued_ms, id"
             )
         )
@@ -323,6 +327,17 @@ class JournalReader:
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
+
+
+def _judged(command: Command, issued_at: datetime, now: Now) -> Command:
+    """Its deadline by a clock that may have been put back meanwhile (1970 at boot): then nobody knows how old it is.
+
+    An ordinary command (a door unlocked for a visitor) is over; one for safety is carried out, in its own time.
+    """
+    if issued_at <= now.utc:
+        return command
+    left = command.expires_at - issued_at if command.is_safety else timedelta()
+    return replace(command, expires_at=now.utc + left)
 
 
 def _first(error: BaseException) -> BaseException:
