@@ -280,3 +280,28 @@ def _check(flood: Flood, lost: set[str]) -> None:
     journal = folded(flood.journal)
     for each in own:
         assert journal[each.id].suppressed_by == each.suppressed_by
+
+
+def test_work_on_a_disabled_building_does_not_stop_the_gateway() -> None:
+    """Its line comes back and its devices do not: disabled, they are no group, and stand silently for themselves."""
+    flood = a_flood()
+    flood.lose(0, "line/b1", *IN_1[:6])
+    assert flood.mark(10, "disabled", "building", "1").replies[0].is_accepted
+    flood.find(20, "line/b1")
+    told = flood.told()
+    flood.step(20 + grouping.SETTLE_S + 1)
+    assert [each.device_id for each in flood.open() if each.is_out_of_service] == IN_1[:6]
+    assert flood.told() == told
+    flood.mark(500, "disabled", "building", "1", verb=Verb.UNMARK)
+    assert len(flood.open()) == 6
+
+
+@pytest.mark.parametrize("mark", ["out_of_service", "walk_test", "commissioning"])
+def test_devices_that_people_work_on_make_no_group(mark: str) -> None:
+    """Of none of them anybody would be told: nobody is told of all of them either."""
+    flood = a_flood()
+    for n, each in enumerate(IN_1[:6]):
+        assert flood.mark(n, mark, "device", each, "60").replies[0].is_accepted
+    flood.lose(10, *IN_1[:6])
+    assert {each.device_id for each in flood.open()} == set(IN_1[:6])
+    assert not flood.told()

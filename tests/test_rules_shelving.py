@@ -193,7 +193,7 @@ def test_a_suppressed_alarm_is_silent_and_shows_the_truth_afterwards() -> None:
 def test_an_alarm_can_be_born_suppressed_and_nobody_is_told() -> None:
     """Where the cause is known at once, not even the first notice goes out."""
     player = a_player(AlarmClass.FAULT)
-    player.engine._book.cause_of = lambda _watch, _step: "line-down:line/field/online:1"
+    player.engine._book.cause_of = lambda _watch, _step, _is_muted: "line-down:line/field/online:1"
     step = player.read(0, HEAT, 70.0)
     assert hot(player).suppressed_by == "line-down:line/field/online:1"
     assert not step.notices
@@ -204,7 +204,7 @@ def test_an_alarm_can_be_born_suppressed_and_nobody_is_told() -> None:
 def test_life_safety_is_never_suppressed(cls: AlarmClass) -> None:
     """A fire is nobody's consequence: not asked for at its birth, refused by a crash later."""
     player = a_player(cls)
-    player.engine._book.cause_of = lambda _watch, _step: "line-down:line/field/online:1"
+    player.engine._book.cause_of = lambda _watch, _step, _is_muted: "line-down:line/field/online:1"
     step = player.read(0, HEAT, 70.0)
     assert hot(player).is_heard
     with pytest.raises(AssertionError, match="never grouped away"):

@@ -31,7 +31,7 @@ from gateway.rules.chatter import Chatter
 from gateway.rules.conditions import is_event
 from gateway.rules.confirm import Fires
 from gateway.rules.linkage import commands
-from gateway.rules.marks import NO_MARKS, OFF, TESTS, Marks, withholds
+from gateway.rules.marks import NO_MARKS, OFF, TESTS, UNTOLD, Marks, withholds
 from gateway.rules.points import PointState
 from gateway.rules.ports import Act, no_act
 from gateway.rules.releases import Releases, holds, overruled
@@ -62,7 +62,7 @@ class Book:
         self.chatter = chatter
         self._time_ok = time_ok
         self.after: Callable[[Alarm, Step], None] = _unheard  # hears of every change of an alarm
-        self.cause_of: Callable[[Watch, Step], str] = _no_cause  # the alarm whose consequence a new one would be
+        self.cause_of: Callable[[Watch, Step, bool], str] = _no_cause  # the alarm whose consequence a new one would be
         self.act: Act = no_act  # carries out safety commands of the running step at once
 
     def watch_of(self, alarm: Alarm) -> Watch | None:
@@ -186,7 +186,8 @@ class Book:
         shelf = self._marks.shelf_of(watch.rule.id, watch.source_id)
         if shelf is not None and shelf.until_at is not None:
             flags |= {"shelved_until": shelf.until_at.isoformat(), "shelved_by": shelf.by}
-        cause = self.cause_of(watch, step)
+        is_muted = "out_of_service" in flags or shelf is not None or not UNTOLD.isdisjoint(tests)
+        cause = self.cause_of(watch, step, is_muted)
         if cause:
             flags["suppressed_by"] = cause
         return flags
@@ -358,7 +359,7 @@ def _unheard(_alarm: Alarm, _step: Step) -> None:
     """Where nobody follows alarms."""
 
 
-def _no_cause(_watch: Watch, _step: Step) -> str:
+def _no_cause(_watch: Watch, _step: Step, _is_muted: bool) -> str:  # noqa: FBT001 - a port
     """Where nothing is grouped."""
     return ""
 

@@ -30,6 +30,7 @@ from typing import Any, Protocol
 
 from gateway.model import Alarm, AlarmClass, AlarmCondition, Device, Handling, Now, Rule, Step, TimerChange
 from gateway.rules.gathered import Gathered
+from gateway.rules.marks import UNTOLD
 from gateway.rules.points import ONLINE
 from gateway.rules.timers import Timers
 from gateway.rules.watch import Watch
@@ -49,7 +50,7 @@ class Ledger(Protocol):
 
     alarms: dict[str, Alarm]
     watches: dict[tuple[str, str], Watch]
-    cause_of: Callable[[Watch, Step], str]  # the book asks it before it raises ...
+    cause_of: Callable[[Watch, Step, bool], str]  # the book asks it before it raises ...
     after: Callable[[Alarm, Step], None]  # ... and tells it of every change
 
     def watch_of(self, alarm: Alarm) -> Watch | None:
@@ -119,12 +120,15 @@ class Grouping:
 
     # What the book asks and tells ------------------------------------------------------------------------------
 
-    def cause_of(self, watch: Watch, step: Step) -> str:
-        """The id of the alarm that gathers the alarm ``watch`` is about to raise; "" for none."""
+    def cause_of(self, watch: Watch, step: Step, is_muted: bool) -> str:  # noqa: FBT001 - a port of the book
+        """The id of the alarm that gathers the alarm ``watch`` is about to raise; "" for none.
+
+        One that nobody would hear of anyway (shelved, out of service, a test) makes no group, and joins none.
+        """
         rule = watch.rule
         if rule.id not in self._rules or watch.device_id not in self._devices:
             return ""
-        return self._present_cause(watch) or self._group(watch, step)
+        return self._present_cause(watch) or ("" if is_muted else self._group(watch, step))
 
     def after(self, alarm: Alarm, step: Step) -> None:
         """``alarm`` has changed: it may be a cause that came or went, or a member that is gone."""
@@ -240,6 +244,8 @@ class Grouping:
         for source, before, is_many in ((_site(), alone, is_site), (building, near, len(near) + 1 >= BUILDING_LEAST)):
             if source and is_many:
                 group = self._raise_group(rule.id, source, step)
+                if group is None:
+                    continue
                 for each in before:
                     self._gather_all(each, group.id, step)
                 self._note_told(rule.id, source, step)
@@ -267,12 +273,14 @@ class Grouping:
         self._stop(_join_key(watch.rule.id, watch.source_id), step)
         self._book.write(watch, "returned", {"because": because}, step)
 
-    def _raise_group(self, rule_id: str, source: str, step: Step) -> Alarm:
+    def _raise_group(self, rule_id: str, source: str, step: Step) -> Alarm | None:
+        """None where all of it is disabled: then there is no group, and its members stand for themselves."""
         watch = self._book.watches[rule_id, source]
         if watch.alarm is None or watch.alarm.condition is not AlarmCondition.ACTIVE:
             watch.met = True
             self._book.activate(watch, step, None)
-        assert watch.alarm is not None, "an alarm has just been raised"
+        if watch.alarm is None:
+            watch.met = False
         return watch.alarm
 
     def _join(self, group: Alarm, step: Step) -> str:
@@ -319,6 +327,8 @@ class Grouping:
                 self._book.unsuppress(alarm, step)
             elif by := self._present_cause(watch):
                 self._gather(alarm, by, step)
+            elif _is_muted_anyway(alarm):
+                self._book.unsuppress(alarm, step)
             else:
                 by_rule[alarm.rule_id].append(alarm)
         for rule_id, alarms in by_rule.items():
@@ -334,13 +344,16 @@ class Grouping:
         alone = [each for key, some in by_building.items() if key not in groups for each in some]
         if len(groups) + len(alone) >= SITE_LEAST:
             groups, alone = {_site(): list(alarms)}, []
-        for alarm in alone:
-            self._book.unsuppress(alarm, step)
         for source, some in groups.items():
             group = self._raise_group(rule_id, source, step)
+            if group is None:
+                alone += some
+                continue
             by = self._join(group, step)
             for alarm in some:
                 self._gather(alarm, by, step)
+        for alarm in alone:
+            self._book.unsuppress(alarm, step)
 
     # Small questions -------------------------------------------------------------------------------------------
 
@@ -373,7 +386,13 @@ def _is_free(alarm: Alarm) -> bool:
 
 
 def _is_alone(watch: Watch) -> bool:
-    return watch.alarm is not None and _is_free(watch.alarm)
+    return watch.alarm is not None and _is_free(watch.alarm) and not _is_muted_anyway(watch.alarm)
+
+
+def _is_muted_anyway(alarm: Alarm) -> bool:
+    """Would nobody hear of it, also if it had no cause? What stands alone silently must not be heard as a group."""
+    is_off = alarm.is_out_of_service or alarm.shelved_until_at is not None
+    return is_off or not UNTOLD.isdisjoint(alarm.marks)
 
 
 def _cabinets(devices: Iterable[Device]) -> dict[str, tuple[str, ...]]:

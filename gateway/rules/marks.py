@@ -30,6 +30,7 @@ from gateway.rules.verbs import Refusal, bad_argument, minutes_of, too_long
 MAX_MARKS = 2_000  # set by people at one time; each is looked through when one ends
 OFF = frozenset({Mark.DISABLED, Mark.OUT_OF_SERVICE})
 TESTS = frozenset({Mark.DRILL, Mark.WALK_TEST, Mark.COMMISSIONING})  # alarms raised under these carry them
+UNTOLD = frozenset({Mark.WALK_TEST, Mark.COMMISSIONING})  # of alarms with these nobody is told
 NO_MARKS: frozenset[Mark] = frozenset()
 _NO_WITNESS = OFF | {Mark.WALK_TEST}
 _OF_TAG = "alarm"  # the scope of SHELVED: one rule at one source
