@@ -305,3 +305,13 @@ def test_devices_that_people_work_on_make_no_group(mark: str) -> None:
     flood.lose(10, *IN_1[:6])
     assert {each.device_id for each in flood.open()} == set(IN_1[:6])
     assert not flood.told()
+
+
+def test_a_configuration_without_groups_shows_what_was_gathered() -> None:
+    """`group` was taken out of the rules over a restart: no cause will ever let its members go, so they are shown."""
+    flood = a_flood()
+    flood.lose(0, "line/b1", *IN_1[:6])
+    flood.site = community([*LINES, *LAMPS], groups=())
+    flood.restart(10)
+    flood.step(11)
+    assert {each.device_id for each in flood.open()} == {"line/b1", *IN_1[:6]}

@@ -166,10 +166,11 @@ class Grouping:
         return True
 
     def resume(self, step: Step) -> None:
-        """After a restart: who belongs to whom follows from the open alarms."""
-        if not self._rules:
-            return
+        """After a restart: who belongs to whom follows from the open alarms. Where no rule groups, all are shown."""
         for alarm in list(self._book.alarms.values()):
+            if not self._rules:
+                self._book.unsuppress(alarm, step)
+                continue
             is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
             if is_there and alarm.suppressed_by:
                 self._members[alarm.suppressed_by][alarm.id] = None
@@ -391,8 +392,7 @@ def _is_alone(watch: Watch) -> bool:
 
 def _is_muted_anyway(alarm: Alarm) -> bool:
     """Would nobody hear of it, also if it had no cause? What stands alone silently must not be heard as a group."""
-    is_off = alarm.is_out_of_service or alarm.shelved_until_at is not None
-    return is_off or not UNTOLD.isdisjoint(alarm.marks)
+    return alarm.is_out_of_service or alarm.shelved_until_at is not None or not UNTOLD.isdisjoint(alarm.marks)
 
 
 def _cabinets(devices: Iterable[Device]) -> dict[str, tuple[str, ...]]:
