@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import AlarmClass, AlarmCondition, Condition, Tell, Verb
+from gateway.model import AlarmClass, AlarmCondition, Condition, Handling, Tell, Verb
 from gateway.rules import chatter
 from tests.support_rules import Player, as_bytes, device, folded, rule, site
 
@@ -183,3 +183,31 @@ def test_chatter_never_hides_the_truth(moves: list[tuple[float, float | None]], 
     for n, first in enumerate(instants):
         assert sum(1 for each in instants[n:] if each - first < chatter.WINDOW_S) <= chatter.TRANSITIONS + 1
     assert as_bytes(player.steps)
+
+
+def test_a_closed_fire_that_flickers_is_told_when_there_is_smoke_again() -> None:
+    """People found nothing and closed it; what comes then is not a number more, though it still stands as active."""
+    player = a_player(AlarmClass.FIRE, latches=True)
+    last_s = flicker(player, 3)
+    player.do(last_s + 1, Verb.TAKE)
+    player.do(last_s + 2, Verb.CLOSE, outcome="误报", cause="灰尘")
+    told = len(player.said)
+    player.read(last_s + 10, TEMP, 70.0)
+    (alarm,) = player.engine.alarms.values()
+    assert (alarm.handling, alarm.is_sounding) == (Handling.NEW, True)
+    assert len(player.said) == told + 1
+    flicker(player, 10, start_s=last_s + 11)
+    assert player.kinds()[-1] == "reraised"  # once: what follows counts
+    assert player.kinds().count("reraised") == 2
+
+
+def test_a_press_proves_the_arrival_also_at_a_button_that_was_pressed_in_panic() -> None:
+    """The helper's press is within the minute of the caller's: it is the one that counts as a proof."""
+    player = a_button()
+    presses(player, 0, 5, 10)
+    player.do(15, Verb.TAKE)
+    presses(player, 50, 52, 54)
+    (alarm,) = player.engine.alarms.values()
+    assert alarm.arrived_at == player.now(50.1).utc
+    assert player.kinds().count("arrived") == 1
+    assert player.kinds()[-1] == "arrived"

@@ -8,8 +8,8 @@ its alarm as chattering: from then on
 
 So one source writes at most three raises or returns a minute, plus one return after each quiet minute, however fast it
 flickers; of the count, the stored alarm gets at most one new state in `SHOW_S`. The first raise is never held back, nor
-a press after people have closed the alarm (closing ends a press, and with it the chatter). Where the condition is
-looked at belongs to the engine.
+what comes after people have closed the alarm, nor the press by which somebody proves that they are there. Where the
+condition is looked at belongs to the engine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from gateway.model import Alarm, Now, Step
+from gateway.model import Alarm, AlarmClass, Handling, Now, Step
 from gateway.rules.timers import Timers
 
 TRANSITIONS = 3
@@ -54,7 +54,7 @@ class Chatter:
 
     def swallows(self, alarm: Alarm | None, source: Source) -> bool:
         """Is one more raise of the open ``alarm`` only counted?"""
-        if alarm is None or not alarm.is_chattering:
+        if alarm is None or not alarm.is_chattering or _is_news(alarm):
             return False
         slots = range(TRANSITIONS)
         latest = self._slots.get(source, -1)
@@ -94,6 +94,14 @@ class Chatter:
         self._slots[source] = slot
         self._timers.restore(key, started_at, duration_s, now, not_before=now.mono_s)
         return True
+
+
+def _is_news(alarm: Alarm) -> bool:
+    """Does one more activation say more than a number? People have closed it; or they are on their way to a call, and
+    the press may be the proof that they are there. Either happens once: then it only counts again.
+    """  # noqa: D205 - one paragraph
+    is_awaited = alarm.alarm_class is AlarmClass.SOS and alarm.taken_at is not None and alarm.arrived_at is None
+    return alarm.handling is Handling.CLOSED or is_awaited
 
 
 def _key(source: Source, slot: int) -> str:

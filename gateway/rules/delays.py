@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gateway.model import Now, Reading, Step
+from gateway.model import Handling, Now, Reading, Step
 from gateway.rules.book import Book
 from gateway.rules.timers import Timers
 from gateway.rules.watch import Watch
@@ -40,7 +40,7 @@ class Delays:
         if watch.met:
             if watch.is_active:
                 self.stop(watch.clear_key, step)
-                self._book.count(watch, step)
+                self._again(watch, step, reading)
             elif rule.for_s > 0:
                 step.timers.append(self._timers.start(watch.for_key, rule.for_s, now))
             else:
@@ -56,6 +56,14 @@ class Delays:
         else:
             value = watch.value if reading is None else reading.value
             self._book.write(watch, "returned", {"value": value}, step)
+
+    def _again(self, watch: Watch, step: Step, reading: Reading | None) -> None:
+        """It is met again while the return of its alarm was waiting: a number, or news to people who had closed it."""
+        alarm = watch.alarm
+        if alarm is not None and alarm.is_chattering and alarm.handling is Handling.CLOSED:
+            self._book.activate(watch, step, reading)
+        else:
+            self._book.count(watch, step)
 
     def ring(self, key: str, step: Step) -> None:
         """A delay has ended."""
