@@ -29,9 +29,9 @@ from gateway.model import (
 from gateway.rules.alarm import fold
 from gateway.rules.chatter import Chatter
 from gateway.rules.conditions import is_event
-from gateway.rules.confirm import Fires
+from gateway.rules.confirm import Compartment, Fires
 from gateway.rules.linkage import commands
-from gateway.rules.marks import NO_MARKS, OFF, TESTS, UNTOLD, Marks, withholds
+from gateway.rules.marks import NO_MARKS, NO_WITNESS, OFF, TESTS, UNTOLD, Marks, withholds
 from gateway.rules.points import PointState
 from gateway.rules.ports import Act, no_act
 from gateway.rules.releases import Releases, holds, overruled
@@ -98,6 +98,8 @@ class Book:
     def activate(self, watch: Watch, step: Step, reading: Reading | None) -> None:
         """Raise the alarm, or raise it again while it is open. ``reading`` is None at the end of a delay."""
         marks = self._marks.of(watch.source_id) if self._marks else NO_MARKS
+        if isinstance(watch, Compartment):  # confirmed by devices that count, or by a person: neither is under these
+            marks -= NO_WITNESS
         if Mark.DISABLED in marks:
             self._counters.count("raises_withheld", reason="disabled")
             return

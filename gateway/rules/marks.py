@@ -32,7 +32,7 @@ OFF = frozenset({Mark.DISABLED, Mark.OUT_OF_SERVICE})
 TESTS = frozenset({Mark.DRILL, Mark.WALK_TEST, Mark.COMMISSIONING})  # alarms raised under these carry them
 UNTOLD = frozenset({Mark.WALK_TEST, Mark.COMMISSIONING})  # of alarms with these nobody is told
 NO_MARKS: frozenset[Mark] = frozenset()
-_NO_WITNESS = OFF | {Mark.WALK_TEST}
+NO_WITNESS = OFF | {Mark.WALK_TEST}
 _OF_TAG = "alarm"  # the scope of SHELVED: one rule at one source
 
 _Key = tuple[Mark, str, str]
@@ -68,7 +68,7 @@ class Marks:
 
     def counts(self, source_id: str) -> bool:
         """May this device (or point) be a witness? Not while it is disabled, out of service or walk-tested."""
-        return not self._set or self.of(source_id).isdisjoint(_NO_WITNESS)
+        return not self._set or self.of(source_id).isdisjoint(NO_WITNESS)
 
     def shelf_of(self, rule_id: str, source_id: str) -> MarkChange | None:
         """The shelving of a rule at a source, if there is one."""
