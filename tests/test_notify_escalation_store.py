@@ -155,6 +155,23 @@ def test_drills_and_tests_are_counted_apart(tmp_path: Path) -> None:
     assert found["outcomes"] == {"上门-平安": 1}
 
 
+def test_a_call_of_a_drill_that_became_real_is_a_drill_and_a_call(tmp_path: Path) -> None:
+    """Pressed in a drill, and again when it was over: the first stays a drill, the second is a call."""
+    drill = call(1, START, marks=())
+    (raised,) = drill.events
+    at = START + timedelta(hours=1)
+    told: list[tuple[str, datetime, dict[str, Any]]] = [
+        ("unmarked", at, {"marks": []}),
+        ("reraised", at, {"reopens": True}),
+        ("taken", at + timedelta(seconds=5), {}),
+    ]
+    later = [AlarmEvent(raised.alarm_id, n, kind, when, SYSTEM, data) for n, (kind, when, data) in enumerate(told, 2)]
+    drill.events[:] = [replace(raised, data={"marks": ["drill"]}), *later]
+    found = report(tmp_path, drill)
+    assert (found["calls"], found["excluded"]) == (1, {"drill": 1})
+    assert found["seconds"]["taken"] == {"count": 1} | {f"p{each:g}": 5.0 for each in PERCENTILES}
+
+
 def test_a_month_has_its_calls_and_no_others(tmp_path: Path) -> None:
     """From its first instant until before the next month's; a fire is no call."""
     fire = replace(alarm(9), raised_at=START)

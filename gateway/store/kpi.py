@@ -21,6 +21,7 @@ from gateway.store import codec
 TARGETS = ((60.0, 0.975), (180.0, 0.99))  # taken within so many seconds: so large a share (alarms.md section 5)
 PERCENTILES = (50.0, 90.0, 97.5, 99.0, 100.0)
 STEPS = ("taken", "verified", "arrived", "closed")
+_TELLING = frozenset({"raised", "reraised", "unmarked", "closed"})  # events whose words are read here
 TESTS = frozenset({"测试", "test", "Test"})  # outcomes that say that nobody needed help
 
 _CALLS = """
@@ -28,7 +29,7 @@ _CALLS = """
     JOIN alarm_events AS e ON e.alarm_id = alarms.id
     WHERE alarms.body ->> 'alarm_class' = 'sos' AND alarms.raised_ms < :end
       AND (alarms.raised_ms >= :start OR alarms.body ->> 'last_at' >= :start_text)
-      AND e.kind IN ('raised', 'reraised', 'taken', 'verified', 'arrived', 'closed')
+      AND e.kind IN ('raised', 'reraised', 'unmarked', 'taken', 'verified', 'arrived', 'closed')
     ORDER BY alarms.raised_ms, alarms.id, e.version
     """
 
@@ -84,13 +85,18 @@ def report(found: Iterable[Call], now: datetime) -> dict[str, Any]:
 
 def _calls(rows: Iterable[Sequence[Any]]) -> Iterable[Call]:
     call: Call | None = None
-    for alarm_id, marks, kind, at_ms, data in rows:
-        body: Mapping[str, Any] = orjson.loads(data) if kind in {"reraised", "closed"} else {}
+    marks: Sequence[str] = ()  # at that time: what was pressed in a drill stays a drill, whatever it becomes later
+    for alarm_id, marks_now, kind, at_ms, data in rows:
+        body: Mapping[str, Any] = orjson.loads(data) if kind in _TELLING else {}
+        if kind == "raised":
+            marks = body.get("marks", orjson.loads(marks_now) if marks_now else ())
+        elif kind == "unmarked":
+            marks = body["marks"]
         if kind == "raised" or (kind == "reraised" and body.get("reopens")):
             if call is not None:
                 yield call
-            call = Call(str(alarm_id), int(at_ms), tuple(orjson.loads(marks)) if marks else ())
-        elif kind != "reraised" and call is not None and call.alarm_id == alarm_id:
+            call = Call(str(alarm_id), int(at_ms), tuple(marks))
+        elif kind not in _TELLING - {"closed"} and call is not None and call.alarm_id == alarm_id:
             call.steps.setdefault(kind, int(at_ms))
             if kind == "closed":
                 call.outcome = str(body.get("outcome", ""))
