@@ -91,6 +91,32 @@ def test_records_are_kept_for_200_days_and_not_longer(tmp_path: Path) -> None:
     assert timedelta(seconds=KEEP_S) >= timedelta(days=180)
 
 
+def test_passes_of_a_box_that_started_in_1970_are_kept(tmp_path: Path) -> None:
+    """No battery in its clock: who passed before it was set is on record as long as everybody, not for a second."""
+    store = journal(tmp_path)
+    to_1970_s = -now(0).utc.timestamp()
+    commit(store, said(to_1970_s, id="C1"), said(to_1970_s + 60, id="C2"), seconds=to_1970_s + 60)
+    store.trim(now(0))
+    commit(store, said(0, id="C3"))
+    store.trim(now(180 * 86_400.0))
+    assert [each.credential for each in page(tmp_path)] == ["C3", "C2", "C1"]
+    commit(store, said(KEEP_S, id="C4"), seconds=KEEP_S)
+    store.trim(now(KEEP_S + 1))
+    assert [each.credential for each in page(tmp_path)] == ["C4"]
+
+
+def test_passes_without_a_date_do_not_stop_the_old_ones_from_going(tmp_path: Path) -> None:
+    """However many were recorded while the clock stood in 1970 or in 2099: they go with what came after them."""
+    store = journal(tmp_path)
+    for odd_s in (-now(0).utc.timestamp(), 2e9):
+        commit(store, *[said(odd_s, id=f"C{n}") for n in range(2_100)], seconds=odd_s)
+    commit(store, said(0, id="OLD"))
+    commit(store, said(KEEP_S, id="NEW"), seconds=KEEP_S)
+    for n in range(4):
+        store.trim(now(KEEP_S + 1 + n))
+    assert [each.credential for each in page(tmp_path, limit=5_000)] == ["NEW"]
+
+
 def test_pages_follow_each_other_without_gap_or_repeat(tmp_path: Path) -> None:
     """Whoever reads page after page of one door reads each of its passes once."""
     store = journal(tmp_path)

@@ -8,7 +8,7 @@ business, the table itself is in `gateway.store.database`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import apsw
@@ -19,6 +19,7 @@ from gateway.store.database import GATEWAY_FILE, open_reader
 
 KEEP_S = 200 * 86_400.0  # at least 180 days are asked for (alarms.md, section 7)
 _TRIM_ROWS = 2_000  # at once: more than a second of passes, and a bounded piece of work
+_SET_MS = codec.to_ms(datetime(2020, 1, 1, tzinfo=UTC))  # before it no clock was ever set
 _LONGEST = 64  # characters of a credential: more is no number of a card
 _MARK = "/pass"  # what the point is called (``pass_way`` and the others begin so, too)
 
@@ -57,11 +58,22 @@ def write(db: apsw.Connection, readings: Iterable[Reading]) -> None:
 
 
 def trim(db: apsw.Connection, now: Now) -> None:
-    """Forget what is older than 200 days; a bounded piece at a time."""
-    db.execute(
-        "DELETE FROM passes WHERE seq IN (SELECT seq FROM passes WHERE at_ms < ? ORDER BY at_ms LIMIT ?)",
-        (codec.to_ms(now.utc - timedelta(seconds=KEEP_S)), _TRIM_ROWS),
+    """Forget what is older than 200 days; a bounded piece at a time, from the first one on.
+
+    A stamp of a clock that was never set (a box starts in 1970), or of the future, says nothing of an age: such a pass
+    goes with one that was recorded after it and is old.
+    """
+    now_ms, before_ms, last = codec.to_ms(now.utc), codec.to_ms(now.utc - timedelta(seconds=KEEP_S)), 0
+    dated = db.execute(  # the + keeps SQLite from sorting all of them
+        "SELECT seq, at_ms FROM passes WHERE +at_ms BETWEEN ? AND ? ORDER BY seq LIMIT ?", (_SET_MS, now_ms, _TRIM_ROWS)
     )
+    for seq, at_ms in dated:
+        if int(str(at_ms)) >= before_ms:
+            break
+        last = int(str(seq))
+    if last:
+        oldest = "SELECT seq FROM passes WHERE seq <= ? ORDER BY seq LIMIT ?"
+        db.execute(f"DELETE FROM passes WHERE seq IN ({oldest})", (last, _TRIM_ROWS))  # noqa: S608 - constants
 
 
 class PassReader:
