@@ -315,3 +315,17 @@ def test_a_configuration_without_groups_shows_what_was_gathered() -> None:
     flood.restart(10)
     flood.step(11)
     assert {each.device_id for each in flood.open()} == {"line/b1", *IN_1[:6]}
+
+
+@pytest.mark.parametrize("cls", [AlarmClass.SOS, AlarmClass.GAS, AlarmClass.WARNING])
+def test_an_alarm_of_a_rule_that_became_a_fault_is_not_gathered(cls: AlarmClass) -> None:
+    """Raised as a call for help, it is one until it ends, whatever the configuration says since."""
+    flood = a_flood()
+    faults = flood.site.rules
+    flood.site = replace(flood.site, rules=tuple(replace(r, alarm_class=cls) if r.id == "lost" else r for r in faults))
+    flood.restart(0)
+    flood.lose(1, *IN_1[:2])
+    flood.site = replace(flood.site, rules=faults)
+    flood.restart(10)
+    flood.lose(11, "line/b1", *IN_1[2:6])
+    assert {each.device_id for each in flood.open()} == {"line/b1", *IN_1[:2]}

@@ -381,8 +381,8 @@ class Grouping:
 
 
 def _is_free(alarm: Alarm) -> bool:
-    """Is it there, and has nobody it in hand?"""
-    is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
+    """Is it there, has nobody it in hand, and was it raised as what may be gathered (its rule may have changed)?"""
+    is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE and alarm.alarm_class in _GATHERED
     return is_there and alarm.handling is Handling.NEW and not alarm.suppressed_by
 
 
