@@ -68,6 +68,19 @@ def test_housekeeping_trims_records_too(journal: Journal, monkeypatch: pytest.Mo
     assert ids(journal.connection) == [alarm(n).id for n in (5, 10)]
 
 
+def test_alarms_of_a_box_that_started_in_1970_are_kept(tmp_path: Path) -> None:
+    """No battery in its clock: what was raised before it was set goes when what came after it goes, not at once."""
+    made = Journal(str(tmp_path), (), 10_000_000)
+    to_1970 = timedelta(seconds=now().utc.timestamp())
+    alarms = [replace(alarm(n, is_open=False), raised_at=now(n).utc) for n in range(1, 6)]
+    alarms[0] = replace(alarms[0], raised_at=alarms[0].raised_at - to_1970)
+    made.commit(Batch([with_all(each) for each in alarms]))
+    trim_all(made, now(), kept_alarms=2)
+    assert len(ids(made.connection)) == 5
+    trim_all(made, now(LATER), kept_alarms=2)
+    assert ids(made.connection) == [alarm(n).id for n in (4, 5)]
+
+
 def test_the_newest_ten_thousand_stay(journal: Journal) -> None:
     """However old they seem: a clock in 2099 empties nothing."""
     trim_all(journal, now(70 * 365 * 86_400.0), kept_alarms=retention.KEPT_ALARMS)

@@ -6,7 +6,7 @@ logs (standards as noted in the project's sources). What belongs to an open alar
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import apsw
 
@@ -22,12 +22,15 @@ _PIECE_AUDIT = 2_000
 
 # The newest alarm of each rule and source stays for ever: occurrences go on counting from it, and an id is never
 # used twice.
+# What was raised before the clock was set (a box starts in 1970) goes when the next one of its source is old.
 _OLD_ALARMS = """
-    SELECT id FROM alarms AS old WHERE is_open = 0 AND raised_ms < ? AND EXISTS (
+    SELECT id FROM alarms AS old WHERE is_open = 0 AND raised_ms < :before AND EXISTS (
         SELECT 1 FROM alarms AS newer
-        WHERE newer.rule_id = old.rule_id AND newer.point_id = old.point_id AND newer.occurrence > old.occurrence)
-    ORDER BY raised_ms LIMIT ?
+        WHERE newer.rule_id = old.rule_id AND newer.point_id = old.point_id AND newer.occurrence > old.occurrence
+          AND (old.raised_ms >= :set OR newer.raised_ms BETWEEN :set AND :before))
+    ORDER BY raised_ms LIMIT :most
 """
+_SET_MS = codec.to_ms(datetime(2020, 1, 1, tzinfo=UTC))  # before it no clock was ever set
 
 
 def trim_records(db: apsw.Connection, now: Now, *, kept_alarms: int = KEPT_ALARMS) -> bool:
@@ -38,7 +41,8 @@ def trim_records(db: apsw.Connection, now: Now, *, kept_alarms: int = KEPT_ALARM
     ).fetchone()
     is_more = False
     if row is not None:
-        ids = [(each,) for (each,) in db.execute(_OLD_ALARMS, (min(before_ms, int(str(row[0]))), _PIECE))]
+        asked = {"before": min(before_ms, int(str(row[0]))), "set": _SET_MS, "most": _PIECE}
+        ids = [(each,) for (each,) in db.execute(_OLD_ALARMS, asked)]
         if ids:
             with db:
                 for table, column in _BELONGINGS:
