@@ -9,7 +9,7 @@ import pytest
 
 from gateway.config import check
 from gateway.drivers.table import DRIVERS
-from gateway.model import Quality, Reading, Step
+from gateway.model import Now, Quality, Reading, Step
 from gateway.store.journal import Batch, Journal
 from gateway.store.passes import KEEP_S, Pass, PassReader
 from tests.support_config import laid_out
@@ -91,6 +91,18 @@ def test_records_are_kept_for_200_days_and_not_longer(tmp_path: Path) -> None:
     assert timedelta(seconds=KEEP_S) >= timedelta(days=180)
 
 
+def test_a_clock_that_jumps_ahead_deletes_nothing(tmp_path: Path) -> None:
+    """A clock that was just set, to 2099 perhaps, says nothing of an age until it has run evenly for hours."""
+    store = journal(tmp_path)
+    commit(store, said(0, id="C1"))
+    jump = timedelta(days=73 * 365)
+    store.trim(now(0))
+    for hour in range(6):
+        at = now(hour * 3600.0)
+        store.trim(Now(at.utc + jump, at.mono_s))
+    assert [each.credential for each in page(tmp_path)] == ["C1"]
+
+
 def test_passes_of_a_box_that_started_in_1970_are_kept(tmp_path: Path) -> None:
     """No battery in its clock: who passed before it was set is on record as long as everybody, not for a second."""
     store = journal(tmp_path)
@@ -112,6 +124,7 @@ def test_passes_without_a_date_do_not_stop_the_old_ones_from_going(tmp_path: Pat
         commit(store, *[said(odd_s, id=f"C{n}") for n in range(2_100)], seconds=odd_s)
     commit(store, said(0, id="OLD"))
     commit(store, said(KEEP_S, id="NEW"), seconds=KEEP_S)
+    store.trim(now(0))  # the clock has run evenly since
     for n in range(4):
         store.trim(now(KEEP_S + 1 + n))
     assert [each.credential for each in page(tmp_path, limit=5_000)] == ["NEW"]

@@ -33,7 +33,7 @@ from gateway.model import (
 from gateway.store import codec, kpi, notices, outbox, passes
 from gateway.store.ballast import Ballast
 from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_reader
-from gateway.store.retention import trim_records
+from gateway.store.retention import SteadyClock, trim_records
 
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
 _DIGEST_BYTES = 10
@@ -79,6 +79,7 @@ class Journal:
         self._trimmer = outbox.Trimmer(self._db, directory, uplinks, limit_bytes)
         self._ballast = Ballast(directory)
         self._records_due_s = 0.0
+        self._steady = SteadyClock()
 
     def commit(self, batch: Batch) -> None:
         """Write everything of ``batch`` or nothing; returns when it is on the disk.
@@ -117,9 +118,11 @@ class Journal:
         self._db.execute(
             "DELETE FROM requests WHERE at_ms < ?", (codec.to_ms(now.utc - timedelta(seconds=_KEEP_REQUESTS_S)),)
         )
-        passes.trim(self._db, now)
         trimmed = self._trimmer.trim()
-        if now.mono_s >= self._records_due_s:
+        is_steady = self._steady.believes(now)
+        if is_steady:
+            passes.trim(self._db, now)
+        if is_steady and now.mono_s >= self._records_due_s:
             is_more = trim_records(self._db, now)
             self._records_due_s = now.mono_s + (0 if is_more else _RECORDS_EVERY_S)
             trimmed = trimmed._replace(is_more=trimmed.is_more or is_more)

@@ -17,6 +17,8 @@ KEPT_S = 400 * 86_400.0
 # The newest ones stay however old they seem: a clock that was set to 2099 must not empty the records.
 KEPT_ALARMS = 10_000
 KEPT_AUDIT = 100_000
+STEADY_S = 6 * 3600.0  # a box that is started every night still comes to its housekeeping
+_STEP_S = 120.0
 _PIECE = 200  # alarms in one transaction: an alarm must not wait behind housekeeping
 _PIECE_AUDIT = 2_000
 
@@ -31,6 +33,22 @@ _OLD_ALARMS = """
     ORDER BY raised_ms LIMIT :most
 """
 _SET_MS = codec.to_ms(datetime(2020, 1, 1, tzinfo=UTC))  # before it no clock was ever set
+
+
+class SteadyClock:
+    """Age is judged only by a wall clock that has run evenly for hours: one that was just set may be anywhere."""
+
+    def __init__(self) -> None:
+        self._since: Now | None = None
+
+    def believes(self, now: Now) -> bool:
+        """Call it regularly: has the wall clock kept pace with the monotonic one for `STEADY_S`?"""
+        if self._since is None:
+            self._since = now
+        passed_s = now.mono_s - self._since.mono_s
+        if abs((now.utc - self._since.utc).total_seconds() - passed_s) > _STEP_S:
+            self._since, passed_s = now, 0.0
+        return passed_s >= STEADY_S
 
 
 def trim_records(db: apsw.Connection, now: Now, *, kept_alarms: int = KEPT_ALARMS) -> bool:
