@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 
 from playwright.async_api import expect
 
@@ -187,3 +188,42 @@ async def test_losses_have_names_and_keep_their_raw_ones() -> None:
             await expect(body).not_to_contain_text("已执行")
             assert await page.evaluate("document.getElementById('system').offsetHeight <= innerHeight * 0.4")
             assert await page.evaluate("document.getElementById('alarms').offsetHeight > 100")
+
+
+async def test_a_test_a_drill_and_a_shelved_alarm_are_told_from_a_real_one() -> None:
+    """Whoever stands at the desk must not have to open an alarm to see that it is no real one."""
+    chromium()
+    async with running_web() as web:
+        await web.add_user()
+        async with browser_page(web.url) as page:
+            await log_in(page, "张师傅", PASSWORD)
+            plain = web.gateway.raise_alarm()
+            data = web.gateway.journal[plain.id][0].data
+            for n, (mark, said) in enumerate((("drill", "演练"), ("walk_test", "走测"), ("commissioning", "调试"))):
+                place = {"place": f"3-2-03-040{n}", "marks": [mark]}
+                web.gateway.tell(f"{plain.id}{n}", "raised", SYSTEM, {**data, **place})
+                row = page.locator(ROW, has_text=f"040{n}")
+                await expect(row.locator(".badge")).to_have_text(f"▲ 火警 · {said}")
+            await expect(page.locator(ROW, has_text="0301").locator(".badge")).to_have_text("▲ 火警")
+            await page.locator(ROW, has_text="0400").locator(".open").click()
+            await expect(page.locator("#panel")).to_contain_text("演练")
+            until = datetime(2026, 1, 1, 2, 30, tzinfo=UTC)
+            shelving = {"until": until.isoformat(), "reason": "等配件", "minutes": 30}
+            web.gateway.tell(plain.id, "shelved", Actor("张师傅", "duty", "console"), shelving)
+            await expect(page.locator(ROW, has_text="0301").locator(".what")).to_contain_text("搁置到 10:30:00")
+
+
+async def test_the_list_itself_asks_for_an_ambulance_after_three_minutes() -> None:
+    """A call that nobody takes is a call that nobody has opened either."""
+    chromium()
+    async with running_web() as web:
+        await web.add_user()
+        async with browser_page(web.url) as page:
+            await log_in(page, "张师傅", PASSWORD)
+            alarm = web.gateway.raise_alarm(AlarmClass.SOS)
+            web.gateway.tell(alarm.id, "escalated", SYSTEM, {"stage": 2, "after_s": 60.0, "to": ["family"]})
+            await expect(page.locator(ROW)).not_to_contain_text("120")
+            web.gateway.tell(alarm.id, "escalated", SYSTEM, {"stage": 3, "after_s": 180.0, "to": ["street"]})
+            await expect(page.locator(ROW)).to_contain_text("请拨打 120,报地址 3栋2单元3层0301室")
+            web.gateway.tell(alarm.id, "taken", Actor("张师傅", "duty", "console"), {})
+            await expect(page.locator(ROW)).not_to_contain_text("120")

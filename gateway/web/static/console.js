@@ -9,7 +9,7 @@ import { drawPeople, listenPeople } from "./people.js";
 import { Sound } from "./sound.js";
 import { Stream } from "./stream.js";
 import { chooseDevices, drawSystem } from "./system.js";
-import { CLASSES, classIcon, className, clockText, language, reasonName, spanText, speak, spotName, word } from "./words.js";
+import { CLASSES, classIcon, className, clockText, language, marksText, reasonName, spanText, speak, spotName, word } from "./words.js";
 
 let session = {};
 let selected = "";
@@ -85,7 +85,8 @@ function drawFirst(ordered) {
   if (!first) return;
   find("first").replaceChildren(make("button", { type: "button", on: { click: () => select(first.id) } },
     make("b", { textContent: word("firstFire") }), make("time", { textContent: clockText(Date.parse(first.raised_at)) }),
-    make("strong", { textContent: spotName(first) }), make("span", { textContent: first.title }), make("span", { textContent: stateText(first) })));
+    make("strong", { textContent: spotName(first) }), make("span", { textContent: [marksText(first), first.title].filter(Boolean).join(" · ") }),
+    make("span", { textContent: stateText(first) })));
 }
 
 function drawCounts() {

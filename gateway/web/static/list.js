@@ -2,7 +2,7 @@
 // number; nothing else folds, and rows are moved, not redrawn.
 
 import { find, make, say, show } from "./dom.js";
-import { CLASSES, classIcon, className, clockText, spanText, spotName, whatText, word } from "./words.js";
+import { CLASSES, call120Text, classIcon, className, clockText, marksText, mutedText, spanText, spotName, whatText, word } from "./words.js";
 
 const STEADY_MS = 500; // a row that has just moved does not take a click meant for another
 const RANK = Object.keys(CLASSES);
@@ -105,10 +105,10 @@ function fill(row, alarm, isSelected, members) {
   const className_ = names.join(" ");
   if (row.element.className !== className_) row.element.className = className_;
   row.open.setAttribute("aria-pressed", String(isSelected));
-  say(row.badge, `${classIcon(alarm.class)} ${className(alarm.class)}`);
+  say(row.badge, [`${classIcon(alarm.class)} ${className(alarm.class)}`, marksText(alarm)].filter(Boolean).join(" · "));
   say(row.where, spotName(alarm));
   const more = [alarm.count > 1 && word("times", { n: alarm.count }), alarm.is_chattering && word("chattering"), members && word("members", { n: members })];
-  say(row.what, [whatText(alarm), ...more].filter(Boolean).join(" · "));
+  say(row.what, [call120Text(alarm), mutedText(alarm), whatText(alarm), ...more].filter(Boolean).join(" · "));
   say(row.when, clockText(Date.parse(alarm.raised_at)));
   const returned = alarm.condition === "returned" ? ` · ${word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) })}` : "";
   say(row.state, stateText(alarm) + returned);

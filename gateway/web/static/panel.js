@@ -5,11 +5,10 @@ import { Refused, act, get } from "./api.js";
 import { find, make, say, show } from "./dom.js";
 import { history, summary } from "./history.js";
 import { stateText } from "./list.js";
-import { classIcon, className, clockText, kindName, language, placeName, spotName, whatText, word } from "./words.js";
+import { call120Text, classIcon, className, clockText, kindName, language, marksText, mutedText, placeName, spotName, whatText, word } from "./words.js";
 
 const HOLD_MS = 2000;
 const LOOK_AGAIN_MS = 1500; // while a command is under way
-const CALL_120_S = 180; // alarms.md section 5
 const NEXT = { new: "take", taken: "verify", verifying: "verify", handling: "close", closed: "reset" };
 
 export class Panel {
@@ -172,13 +171,13 @@ export class Panel {
 function facts(alarm) {
   const condition = alarm.condition === "active" ? word("isActive") : word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) });
   const parts = [
-    `${classIcon(alarm.class)} ${className(alarm.class)}`, whatText(alarm), clockText(Date.parse(alarm.raised_at), true), condition,
+    `${classIcon(alarm.class)} ${className(alarm.class)}`, marksText(alarm), mutedText(alarm), whatText(alarm), clockText(Date.parse(alarm.raised_at), true), condition,
     stateText(alarm), alarm.is_latched ? word("isLatched") : "", alarm.count > 1 ? word("times", { n: alarm.count }) : "",
     alarm.is_chattering ? word("chattering") : "", alarm.is_stale ? word("isStale") : "", alarm.is_clock_unsure ? word("isClockUnsure") : "",
     alarm.is_unconfirmed ? word("isUnconfirmed") : "", alarm.is_open ? "" : word("hasEnded"),
   ];
-  const isLate = alarm.class === "sos" && alarm.is_open && alarm.handling === "new" && alarm.escalated_s >= CALL_120_S;
-  return [isLate ? make("strong", { className: "wrong call", textContent: word("call120", { place: placeName(alarm.place) }) }) : "",
+  const call = call120Text(alarm);
+  return [call ? make("strong", { className: "wrong call", textContent: call }) : "",
     ...parts.filter(Boolean).map((text, place) => make("span", { textContent: text, className: place ? "" : "badge" })),
     make("small", { textContent: `${word("device")} ${alarm.device}${alarm.text ? ` · ${alarm.title}` : ""}` })];
 }

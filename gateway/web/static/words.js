@@ -62,6 +62,11 @@ const WORDS = {
   isReturned: ["已恢复 {at}", "returned {at}"],
   isLatched: ["保持(待复位)", "latched until reset"],
   isUnconfirmed: ["重启前的报警,设备尚未再次上报", "From before a restart; its device has not reported since"],
+  drill: ["演练", "DRILL"],
+  walk_test: ["走测", "WALK TEST"],
+  commissioning: ["调试", "COMMISSIONING"],
+  shelvedUntil: ["搁置到 {at}", "shelved until {at}"],
+  outOfService: ["停用或检修中", "out of service"],
   hasEnded: ["已结束,见记录", "Ended: see the records"],
   times: ["第 {n} 次", "{n} times"],
   members: ["含 {n} 条", "{n} under it"],
@@ -203,6 +208,8 @@ export function speak(language, timezone) {
   for (const each of document.querySelectorAll("button.language")) each.textContent = word("otherLanguage");
 }
 
+const CALL_120_S = 180; // alarms.md section 5
+
 export const language = () => (index ? "en" : "zh");
 
 export function word(key, fields = {}) {
@@ -232,6 +239,21 @@ export function placeName(place) {
 export function spotName(alarm) {
   const part = alarm.socket ? word("socket", { n: alarm.socket }) : /\.\d+$/.test(alarm.point) ? alarm.point_title || alarm.point.split("/").pop() : "";
   return placeName(alarm.place) + (part ? ` · ${part}` : "");
+}
+
+// Not a real alarm: said wherever the alarm stands.
+export const marksText = (alarm) => alarm.marks.map((each) => word(each)).join(" · ");
+
+// One that nobody is told of.
+export function mutedText(alarm) {
+  const until = alarm.shelved_until_at && word("shelvedUntil", { at: clockText(Date.parse(alarm.shelved_until_at)) });
+  return [until, alarm.is_out_of_service && word("outOfService")].filter(Boolean).join(" · ");
+}
+
+// At 180 s the screen asks for an ambulance, whether or not somebody has opened the alarm.
+export function call120Text(alarm) {
+  const isLate = alarm.class === "sos" && alarm.is_open && alarm.handling === "new" && alarm.escalated_s >= CALL_120_S;
+  return isLate ? word("call120", { place: placeName(alarm.place) }) : "";
 }
 
 // What has happened, and the value where it is a number: "… · 1043 W".
