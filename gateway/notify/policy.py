@@ -216,9 +216,10 @@ class NoticePolicy:
     def _text(self, reason: str, alarm: Alarm, rule: Rule, to: str, at: datetime) -> str:
         group = self._site.recipients.get(to)
         is_outside = group is not None and group.group in OUTSIDE
+        device = self._site.devices.get(alarm.device_id)
         return notice_text(
             alarm, rule, reason=reason, at=at, zone=self._zone, language=self._site.language,
-            site=self._site.title if is_outside else "",
+            site=self._site.title if is_outside else "", kind=device.kind if device else "",
         )  # fmt: skip
 
 

@@ -21,24 +21,50 @@ CLASS_NAMES: dict[AlarmClass, tuple[str, str]] = {
     AlarmClass.MAINTENANCE: ("维护", "MAINTENANCE"),
 }
 _DRILL = ("演练", "DRILL")
+_ADDRESS = re.compile(r"(\w+)-(\w+)-(\w+)-(\w+)")
+_REPEATED = re.compile(r"\.(\d{1,4})$")
 _AFTER = re.compile(r"\+([0-9.e+]+)s$")
 
 
 def notice_text(
-    alarm: Alarm, rule: Rule, *, reason: str, at: datetime, zone: ZoneInfo, language: str, site: str = ""
+    alarm: Alarm,
+    rule: Rule,
+    *,
+    reason: str,
+    at: datetime,
+    zone: ZoneInfo,
+    language: str,
+    site: str = "",
+    kind: str = "",
 ) -> str:
     """One line: class, where, what, when, for how long nobody has acted, what to do now.
 
-    ``reason`` is the notice's; ``at`` is now. ``site`` is said to people who do not know which community it is.
+    ``reason`` is the notice's; ``at`` is now. ``site`` is said to people who do not know which community it is;
+    ``kind`` is the device's: of a charger's points people say the socket.
     """
     is_english = language == "en"
     head = "".join(f"[{each}] " if is_english else f"【{each}】" for each in _heads(alarm, is_english=is_english))
-    where = " ".join(filter(None, (site, alarm.place, rule.text or alarm.title)))
+    place = place_words(alarm.place, is_english=is_english)
+    part = _part(alarm.point_id, kind, is_english=is_english)
+    where = " ".join(filter(None, (site, place, part, rule.text or alarm.title)))
     when = f"{alarm.raised_at.astimezone(zone):%H:%M:%S}"
     parts = [f"{head}{where}{', ' if is_english else ','}{when}"]
     parts += filter(None, (_since(reason, alarm, at, is_english=is_english), _act(rule, is_english=is_english)))
     text = ". ".join(parts) + "." if is_english else "。".join(parts) + "。"
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def place_words(place: str, *, is_english: bool) -> str:
+    """3-2-03-0301 as people say it, as on the duty page; anything else as it is written."""
+    found = _ADDRESS.fullmatch(place)
+    if found is None:
+        return place
+    building, unit, floor, room = found.groups()
+    level = floor.lstrip("0") or floor[-1:]
+    if is_english:
+        return f"Building {building}, unit {unit}, floor {level}, {room}"
+    storey = f"地下{level[1:]}层" if level.startswith("B") else f"{level}层"
+    return f"{building}栋{unit}单元{storey}{room}{'室' if room.isdecimal() else ''}"
 
 
 def after_of(reason: str) -> float:
@@ -59,6 +85,16 @@ def span(seconds: float, *, is_english: bool) -> str:
 def _heads(alarm: Alarm, *, is_english: bool) -> list[str]:
     heads = [CLASS_NAMES[alarm.alarm_class][is_english]]
     return [_DRILL[is_english], *heads] if Mark.DRILL in alarm.marks else heads
+
+
+def _part(point_id: str, kind: str, *, is_english: bool) -> str:
+    """Which of the repeated points of a device; "" where there is only one."""
+    found = _REPEATED.search(point_id)
+    if found is None:
+        return ""
+    if kind.endswith("-charger"):
+        return f"socket {found[1]}" if is_english else f"{found[1]}号口"
+    return f"no. {found[1]}" if is_english else f"{found[1]}号"
 
 
 def _since(reason: str, alarm: Alarm, at: datetime, *, is_english: bool) -> str:
