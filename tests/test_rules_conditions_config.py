@@ -110,3 +110,37 @@ def test_a_wrong_expression_is_found_by_check_with_its_place(tmp_path: Path, exp
     shown = render(found.findings)
     assert words in shown
     assert f"x.yaml:4:{when.index(at) + 1}:" in shown
+
+
+@pytest.mark.parametrize(
+    ("expr", "fix"),
+    [
+        ("on and power > 60", "并且写 &&"),
+        ("on or power > 60", "或者写 ||"),
+        ("not on", "非写 !"),
+        ("power > 60 W", "数后面不写单位"),
+        ("power.3 > 60", "不带编号"),
+        ("on & current > 1", "并且写 &&"),
+        ("on | current > 1", "或者写 ||"),
+    ],
+)
+def test_what_people_write_instead_is_answered_with_what_to_write(tmp_path: Path, expr: str, fix: str) -> None:
+    """Other languages' words, a unit, a socket's number: one finding, and it says how."""
+    shutil.copytree(SAMPLE, tmp_path / "config")
+    when = f'    when: {{kind: ebike-charger, expr: "{expr}"}}'
+    text = f"rules:\n  - rule: x\n    title: x\n{when}\n    raise: {{class: fault}}\n"
+    (tmp_path / "config" / "rules" / "x.yaml").write_text(text, "utf-8")
+    findings = check_site(tmp_path / "config").findings
+    assert len(findings) == 1
+    assert fix in render(findings)
+
+
+def test_a_degree_sign_in_one_character_is_the_same_unit(tmp_path: Path) -> None:
+    """Chinese keyboards write ℃; it is not another unit."""
+    shutil.copytree(SAMPLE, tmp_path / "config")
+    text = (
+        "rules:\n  - rule: x\n    title: x\n    when: {kind: ebike-charger, point: temp, above: 61℃, clear: 55 ℃}\n"
+        "    raise: {class: warning}\n"
+    )
+    (tmp_path / "config" / "rules" / "x.yaml").write_text(text, "utf-8")
+    assert check_site(tmp_path / "config").site is not None

@@ -20,7 +20,21 @@ _TOKENS = re.compile(
 )
 _WORDS = {"true", "false", "null", "in"}
 _MACROS = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
-_ASSIGNS = re.compile(r"(?<![=!<>])=(?!=)")
+_NO_INDEX = Say("写档案里的点名,不带编号", "name a point of the profile, without index")
+_AND = Say("并且写 &&", "write && for and")
+_OR = Say("或者写 ||", "write || for or")
+_INSTEAD = {"and": _AND, "or": _OR, "not": Say("非写 !", "write ! for not")}  # what other languages have
+_SLIPS = (  # looked for where names, numbers and texts are blotted out by x; one of them explains all errors
+    (re.compile(r"(?<![=!<>])=(?!=)"), Say("相等写 ==,一个 = 不行", "write == for equal, not =")),
+    (re.compile(r"(?<!&)&(?!&)"), _AND),
+    (re.compile(r"(?<!\|)\|(?!\|)"), _OR),
+    (re.compile(r"x\.x"), _NO_INDEX),
+)
+_OPERATORS = Say(
+    "对照手册里的例子:比较 > >= < <= == !=,并且 &&,或者 ||,非 !",
+    "compare: > >= < <= == !=, and: &&, or: ||, not: !",
+)
+_UNIT_BEFORE = re.compile(r"[\d.]\s*$")
 
 
 class Name(NamedTuple):
@@ -61,29 +75,34 @@ def check_names(desk: Desk, expression: str, moulds: Sequence[Mould], part: Part
             spot,
             Say(f'没有点 "{name.text}"', f'there is no point "{name.text}"'),
             subject=part.subject,
-            fix=perhaps(name.text, known, Say("写档案里的点名,不带编号", "name a point of the profile, without index")),
+            fix=_instead(expression, name) or perhaps(name.text, known, _NO_INDEX),
             options=known,
         )
     return not unknown
+
+
+def _instead(expression: str, name: Name) -> Say | None:
+    """What to write in place of a word of another language, or of a unit behind a number."""
+    if name.text in _INSTEAD:
+        return _INSTEAD[name.text]
+    line = expression.split("\n")[name.line - 1]
+    is_unit = _UNIT_BEFORE.search(line[: name.column - 1])
+    return Say("数后面不写单位", "write the number without its unit") if is_unit else None
 
 
 def check_text(desk: Desk, check: CheckExpression | None, expression: str, moulds: Sequence[Mould], part: Part) -> bool:
     """Does the expression compile? Its own errors are told at their places."""
     types = dict.fromkeys(BUILT_IN, "bool") | {mould.base: mould.type for mould in moulds}
     problems = list(check(expression, types)) if check is not None else []
-    single = _ASSIGNS.search(_TOKENS.sub(lambda token: "x" * len(token[0]), expression))
-    for line, column, message in problems[:1] if single else problems:
+    plain = _TOKENS.sub(lambda token: "x" * len(token[0]), expression)
+    slip = next((fix for pattern, fix in _SLIPS if pattern.search(plain)), None)
+    for line, column, message in problems[:1] if slip else problems:
         zh, _, en = message.partition(" / ")
         desk.findings.add(
             "E614",
             part.entry.inside((*part.path, "expr"), line, column),
             Say(f"表达式不对:{zh}", f"the expression is wrong: {en or zh}"),
             subject=part.subject,
-            fix=Say("相等写 ==,一个 = 不行", "write == for equal, not =")
-            if single
-            else Say(
-                "对照手册里的例子:比较 > >= < <= == !=,并且 &&,或者 ||,非 !",
-                "compare: > >= < <= == !=, and: &&, or: ||, not: !",
-            ),
+            fix=slip or _OPERATORS,
         )
     return not problems

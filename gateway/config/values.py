@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 from gateway.config.findings import NOTHING, Say
 from gateway.model import Value
@@ -58,7 +59,8 @@ def number_of(text: str, unit: str) -> float:
             Say(f'"{text}" 不是数', f'"{text}" is not a number'),
             Say("写数字,例如 10 或 60.5", "write a number, such as 10 or 60.5"),
         )
-    if found[2] and found[2] != unit:
+    written = unicodedata.normalize("NFKC", found[2])  # ℃ as keyboards write it is °C
+    if written and written != unicodedata.normalize("NFKC", unit):
         raise _other_unit(found[2], unit)
     return number
 
