@@ -397,3 +397,20 @@ def test_a_silenced_buzzer_stays_silent_when_its_alarm_is_shown_again() -> None:
     step = player.do(3, Verb.UNSHELVE, rule_id="hot")
     assert not step.commands
     assert outputs(player) == {"siren": True, "buzzer": False}
+
+
+@pytest.mark.parametrize("is_lifted", [True, False])
+def test_after_a_restart_the_end_of_a_test_waits_for_the_point_to_report(is_lifted: bool) -> None:
+    """The smoke of the test is long gone: what the journal says of it sounds no siren; the detector's word does."""
+    player = a_player()
+    player.mark(0, "walk_test", "room", ROOM, "60")
+    player.read(1, SMOKE, True)
+    player.restart(30 if is_lifted else 3700)
+    if is_lifted:
+        player.mark(31, "walk_test", "room", ROOM, verb=Verb.UNMARK)
+    player.step(3701)
+    assert player.kinds() == ["raised"]
+    assert not outputs(player)
+    player.read(3702, SMOKE, is_lifted)
+    assert player.kinds()[1:] == (["unmarked", "reraised"] if is_lifted else ["returned"])
+    assert bool(outputs(player)) is is_lifted

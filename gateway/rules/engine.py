@@ -294,6 +294,8 @@ class Engine:
             if met is not watch.met:
                 watch.met = met
                 self._delays.edge(watch, step, reading)
+        if previous is None:
+            self._marking.hear(state.levels, step)
         if state.events and reading.quality is Quality.GOOD:
             for watch in state.events:
                 if watch.test(value, False) and _is_change(watch, value, previous):

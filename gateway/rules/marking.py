@@ -6,12 +6,15 @@ condition or the latch of an alarm, and none ends one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gateway.model import SYSTEM, Actor, AlarmCondition, Mark, MarkChange, OperatorRequest, Reply, Step, Verb
 from gateway.rules.book import Book
 from gateway.rules.conditions import is_event
 from gateway.rules.marks import OFF, Marks
 from gateway.rules.timers import Timers
 from gateway.rules.verbs import Refusal
+from gateway.rules.watch import PointWatch, Watch
 
 
 class Marking:
@@ -75,10 +78,21 @@ class Marking:
             if alarm.is_out_of_service and marks.isdisjoint(OFF):
                 self._book.add(alarm, "in_service", {}, step, actor=actor)
             watch = self._book.watch_of(alarm)
-            is_lasting = watch is not None and not is_event(watch.rule.condition)  # a press in a drill was a drill
-            if is_lasting and alarm.condition is AlarmCondition.ACTIVE and not marks.issuperset(alarm.marks):
-                assert watch is not None
-                self._book.activate(watch, step, None)
+            if watch is not None and not _is_unheard(watch):
+                self._tell_for_real(watch, step)
+
+    def hear(self, watches: Iterable[Watch], step: Step) -> None:
+        """Their point has reported for the first time since the start: what `_show` had to leave open."""
+        for watch in watches:
+            self._tell_for_real(watch, step)
+
+    def _tell_for_real(self, watch: Watch, step: Step) -> None:
+        """Raise the alarm again if its drill or test is over and its cause is still there."""
+        alarm = watch.alarm
+        if alarm is None or not alarm.marks or is_event(watch.rule.condition):  # a press in a drill was a drill
+            return
+        if alarm.condition is AlarmCondition.ACTIVE and not self._marks.of(alarm.point_id).issuperset(alarm.marks):
+            self._book.activate(watch, step, None)
 
     def _raise_withheld(self, step: Step) -> None:
         """What is true at points that were disabled until now."""
@@ -86,3 +100,8 @@ class Marking:
             is_waiting = watch.for_key in self._timers
             if watch.met and not watch.is_active and not is_waiting and not is_event(watch.rule.condition):
                 self._book.activate(watch, step, None)
+
+
+def _is_unheard(watch: Watch) -> bool:
+    """Is its alarm from the journal, and its point silent since the start? A test long over must open no doors."""
+    return isinstance(watch, PointWatch) and watch in watch.state.levels and watch.state.value is None
