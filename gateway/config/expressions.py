@@ -29,6 +29,10 @@ _SLIPS = (  # looked for where names, numbers and texts are blotted out by x; on
     (re.compile(r"(?<!&)&(?!&)"), _AND),
     (re.compile(r"(?<!\|)\|(?!\|)"), _OR),
     (re.compile(r"x\.x"), _NO_INDEX),
+    (
+        re.compile("[\uff01-\uff5e\u2018-\u201d\u3000]"),
+        Say("表达式里的符号和引号一律用半角", "write signs and quotes as ASCII characters"),
+    ),
 )
 _OPERATORS = Say(
     "对照手册里的例子:比较 > >= < <= == !=,并且 &&,或者 ||,非 !",
