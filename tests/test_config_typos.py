@@ -47,3 +47,13 @@ def test_a_misspelt_key_is_found_and_named(tmp_path: Path) -> None:
         (directory / name).write_text(good, encoding="utf-8")
     assert tried > 100
     assert proposed >= 0.9 * tried, missed
+
+
+def test_a_colon_without_its_space_is_named(tmp_path: Path) -> None:
+    """In braces YAML takes it as part of the name."""
+    directory = laid_out("valid", tmp_path)
+    file = directory / "rules/fire.yaml"
+    good = file.read_text(encoding="utf-8")
+    for colon in (":", "\uff1a"):
+        file.write_text(good.replace("class: fire", f"class{colon}fire", 1), encoding="utf-8")
+        assert any("加一个空格" in each.fix.zh for each in checked(directory).findings), colon

@@ -23,6 +23,7 @@ Path = tuple[str | int, ...]
 
 
 _STRANGER = Say("删掉这个字段,或改成可用的字段", "delete this key, or use an allowed one")
+_GLUED = Say("冒号用半角的 :,后面加一个空格", "write a colon and then a space")
 _TORN = Say(  # {text: over the limit, cut off}: the comma made a key of the rest
     "删掉它;如果它是前一个值的一部分(值里有逗号),把整个值用引号括起来",
     "delete it; if it belongs to the value before (which has a comma), quote that value",
@@ -73,7 +74,8 @@ def _repaired(findings: Findings, part: Part, plain: Mapping[str, Any], allowed:
             continue
         free = [each for each in allowed if each not in kept]
         meant = nearest(key, free)
-        fix = perhaps(key, free or allowed, _STRANGER if value is not None else _TORN)
+        is_glued = value is None and any(key.startswith((f"{each}:", f"{each}：")) for each in allowed)
+        fix = _GLUED if is_glued else perhaps(key, free or allowed, _STRANGER if value is not None else _TORN)
         findings.add(
             "E104",
             part.entry.key(*part.path, key),
