@@ -276,6 +276,19 @@ def test_output_that_does_not_obey_is_a_fault_until_it_does(outcome: CommandOutc
     assert [each.kind for each in step.events] == ["returned"]
 
 
+def test_an_output_that_was_mended_is_in_order_when_a_person_says_so() -> None:
+    """Nobody commands a siren to see whether it obeys again: closing its fault ends it, and the next failure is new."""
+    player = two_fires()
+    (on,) = player.read(0, f"{SMOKE}/alarm", True).commands
+    player.step(1, CommandResult(on.id, CommandOutcome.FAILED, now(1).utc))
+    alarm_id = "output-failed:3-2-01-0101/siren/responding:1"
+    for at_s, verb in ((2, Verb.TAKE), (3, Verb.CLOSE)):
+        player.step(at_s, player.request(verb, player.alarms[alarm_id], at_s=at_s, outcome="已修好", cause="插头松了"))
+    assert not player.alarms[alarm_id].is_open
+    step = player.step(4, CommandResult(on.id, CommandOutcome.FAILED, now(4).utc))
+    assert [each.alarm_id for each in step.events] == [alarm_id.replace(":1", ":2")]
+
+
 @pytest.mark.parametrize(
     ("undoes", "is_safety", "locked"), [(True, False, False), (True, True, True), (False, False, True)]
 )

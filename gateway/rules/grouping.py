@@ -35,7 +35,8 @@ from gateway.rules.points import ONLINE
 from gateway.rules.timers import Timers
 from gateway.rules.watch import Watch
 
-TOGETHER_S = 10.0  # lost within this: one cause
+# Lost within this: one cause. Silence is how a loss is seen: devices that report every two minutes are lost over two.
+TOGETHER_S = 300.0
 BUILDING_LEAST = 5
 SITE_LEAST = 7  # so that at most 7 lines of a rule, and the causes themselves, are annunciated of one flood
 JOIN_S = 600.0  # a group that took nobody for so long takes nobody any more
