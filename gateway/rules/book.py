@@ -13,7 +13,6 @@ from typing import Any
 from gateway.counters import Counters
 from gateway.model import (
     SYSTEM,
-    Action,
     Actor,
     Alarm,
     AlarmCondition,
@@ -34,7 +33,7 @@ from gateway.rules.linkage import commands
 from gateway.rules.marks import NO_MARKS, NO_WITNESS, OFF, TESTS, UNTOLD, Marks, withholds
 from gateway.rules.points import RESPONDING, PointState
 from gateway.rules.ports import Act, no_act
-from gateway.rules.releases import Releases, holds, overruled
+from gateway.rules.releases import Releases, holds, overruled, resumed
 from gateway.rules.table import FLAGS, SOUNDLESS, Code
 from gateway.rules.tells import Tells
 from gateway.rules.verbs import Accepted, Refusal, decide
@@ -97,6 +96,12 @@ class Book:
 
     def activate(self, watch: Watch, step: Step, reading: Reading | None) -> None:
         """Raise the alarm, or raise it again while it is open. ``reading`` is None at the end of a delay."""
+        if watch.alarm is None and watch.outputs and not self._marks and watch.rule.alarm_class.is_life_safety:
+            # What nothing can withhold leaves before anything else is looked at.
+            watch.occurrence += 1
+            self._command(watch, watch.outputs, *watch.next_event(), step)
+            self._tell_raise(watch, {}, step, reading)
+            return
         marks = self._marks.of(watch.source_id) if self._marks else NO_MARKS
         if isinstance(watch, Compartment):  # confirmed by devices that count, or by a person: neither is under these
             marks -= NO_WITNESS
@@ -112,20 +117,23 @@ class Book:
         if watch.alarm is None:
             watch.occurrence += 1
         is_plain = not flags and (watch.alarm is None or not (watch.alarm.is_muted or watch.alarm.marks))
-        command_id = _next(watch)
+        command_id = watch.next_event()
         if watch.outputs and is_plain:
             self._command(watch, watch.outputs, *command_id, step)
-        data = self._circumstances(watch, reading)
-        if self.chatter.note(source, step):
-            data["chattering"] = True
         if watch.alarm is not None:
-            data["reopens"] = is_for_real or watch.alarm.handling is Handling.CLOSED
-            alarm = self.write(watch, "reraised", data, step)
-        else:
-            alarm = self._raise(watch, data | flags, step)
+            flags["reopens"] = is_for_real or watch.alarm.handling is Handling.CLOSED
+        alarm = self._tell_raise(watch, flags, step, reading)
         if watch.outputs and not is_plain:
             allowed = tuple(each for each in watch.outputs if not withholds(alarm, each[0]))
             self._command(watch, allowed, *command_id, step)
+
+    def _tell_raise(self, watch: Watch, flags: Mapping[str, Any], step: Step, reading: Reading | None) -> Alarm:
+        data = {**self._circumstances(watch, reading), **flags}
+        if self.chatter.note((watch.rule.id, watch.source_id), step):
+            data["chattering"] = True
+        if watch.alarm is not None:
+            return self.write(watch, "reraised", data, step)
+        return self._raise(watch, data, step)
 
     def _circumstances(self, watch: Watch, reading: Reading | None) -> dict[str, Any]:
         """What is known at the raise: the value, the device's own time and words, what our stamp is worth."""
@@ -217,13 +225,13 @@ class Book:
         before = watch.alarm
         if kind == "returned":
             data = {**data, **self.chatter.at_return(before, (watch.rule.id, watch.source_id), step)}
-        alarm_id, version = _next(watch)
+        alarm_id, version = watch.next_event()
         event = AlarmEvent(alarm_id, version, kind, step.now.utc, actor, data)
         alarm = self._enter(before, event, watch, step)
         if before is not None and watch.rule.actions:
             self.releases.note(event, before, alarm, watch)
             if kind in _SHOWN:
-                self._command(watch, _resumed(watch, before, alarm), alarm_id, version, step)
+                self._command(watch, resumed(watch, before, alarm), alarm_id, version, step)
             if kind == "unverified" and not before.is_sounding:
                 self._sound_again(before, alarm, watch, step)
         self._tells.after(event, alarm, watch.rule, step)
@@ -373,25 +381,3 @@ def _ends_by_word(watch: Watch) -> bool:
 def _no_cause(_watch: Watch, _step: Step, _is_muted: bool) -> str:  # noqa: FBT001 - a port
     """Where nothing is grouped."""
     return ""
-
-
-def _resumed(watch: Watch, before: Alarm, after: Alarm) -> Outputs:
-    """The outputs that were withheld from an alarm and that it wants now."""
-    return tuple(
-        (action, targets)
-        for action, targets in watch.outputs
-        if withholds(before, action) and not withholds(after, action) and _wants(after, action)
-    )
-
-
-def _wants(alarm: Alarm, action: Action) -> bool:
-    if action.until:
-        return holds(alarm, action)
-    return alarm.condition is AlarmCondition.ACTIVE
-
-
-def _next(watch: Watch) -> tuple[str, int]:
-    """The alarm id and version of the next event at ``watch``."""
-    if watch.alarm is not None:
-        return watch.alarm.id, watch.alarm.version + 1
-    return f"{watch.rule.id}:{watch.source_id}:{watch.occurrence}", 1

@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from gateway.model import SYSTEM, Action, Alarm, AlarmEvent, Command, Device, Handling, Now, Value
+from gateway.model import SYSTEM, Action, Alarm, AlarmCondition, AlarmEvent, Command, Device, Handling, Now, Value
 from gateway.rules.marks import withholds
 from gateway.rules.table import SOUNDLESS
-from gateway.rules.watch import Watch
+from gateway.rules.watch import Outputs, Watch
 
 # Without its rule nobody knows what an output is for: only what makes noise and nothing else may be stopped. To restore
 # power, close a damper or lock a door needs a rule that says so, or a person.
@@ -116,3 +116,18 @@ def holds(alarm: Alarm, action: Action) -> bool:
         return True
     is_untouched = alarm.alarm_class in SOUNDLESS and alarm.handling is Handling.NEW
     return alarm.is_sounding or is_untouched
+
+
+def resumed(watch: Watch, before: Alarm, after: Alarm) -> Outputs:
+    """The outputs that were withheld from an alarm and that it wants now."""
+    return tuple(
+        (action, targets)
+        for action, targets in watch.outputs
+        if withholds(before, action) and not withholds(after, action) and _wants(after, action)
+    )
+
+
+def _wants(alarm: Alarm, action: Action) -> bool:
+    if action.until:
+        return holds(alarm, action)
+    return alarm.condition is AlarmCondition.ACTIVE

@@ -55,6 +55,12 @@ class Watch:
         """What its alarms show; None while the source has not spoken since the start."""
         raise NotImplementedError
 
+    def next_event(self) -> tuple[str, int]:
+        """The alarm id and version of the next event here."""
+        if self.alarm is not None:
+            return self.alarm.id, self.alarm.version + 1
+        return f"{self.rule.id}:{self.source_id}:{self.occurrence}", 1
+
     @property
     def for_key(self) -> str:
         """The timer of the on-delay."""
