@@ -36,12 +36,13 @@ from gateway.model import (
 )
 from gateway.rules.alarm import fold
 from gateway.rules.marks import Marks
+from gateway.rules.table import MARKING
 from gateway.rules.timers import Timers
-from gateway.rules.verbs import Refusal, decide
+from gateway.rules.verbs import Refusal, decide, shelving
 from gateway.store.kpi import report
 from gateway.web.app import create_app
 from gateway.web.live import LiveView
-from gateway.web.ports import SESSIONS_PER_USER, Health, Session, UplinkHealth, User
+from gateway.web.ports import SESSIONS_PER_USER, Health, MarkLimit, Session, UplinkHealth, User
 from gateway.web.server import listen, serve
 from gateway.web.views import alarm_key
 
@@ -163,6 +164,12 @@ class FakeGateway:
     async def marks(self) -> Sequence[MarkChange]:
         return list(self.kept)
 
+    def marking(self) -> Mapping[str, MarkLimit]:
+        return {str(mark): MarkLimit(*limit) for mark, limit in MARKING.items()}
+
+    def shelving(self, alarm: Alarm) -> Mapping[str, float]:
+        return shelving(alarm, next(each for each in self._site.rules if each.id == alarm.rule_id))
+
     async def records(self, limit: int, before: tuple[datetime, str] | None) -> Sequence[Alarm]:
         ended = [each for each in self.alarms.values() if not each.is_open]
         ended.sort(key=lambda each: (each.raised_at, each.id), reverse=True)
@@ -210,6 +217,12 @@ class FakeGateway:
         if isinstance(verdict, Refusal):
             return Reply(request.id, is_accepted=False, code=verdict.code, detail=verdict.detail, version=alarm.version)
         alarm = self.tell(alarm.id, verdict.kind, request.actor, verdict.data)
+        step = Step(self.clock.now())
+        if request.verb is Verb.SHELVE:
+            self.kept.shelve(alarm, verdict.data["reason"], step)
+        elif request.verb is Verb.UNSHELVE:
+            self.kept.unshelve(alarm, request.actor, step)
+        self.live.apply(step)
         return Reply(request.id, is_accepted=True, version=alarm.version)
 
     def _mark(self, request: OperatorRequest) -> Reply:
@@ -217,10 +230,12 @@ class FakeGateway:
         verdict = self.kept.decide(request, now)
         if isinstance(verdict, Refusal):
             return Reply(request.id, is_accepted=False, code=verdict.code, detail=verdict.detail)
+        step = Step(now)
         if request.verb is Verb.MARK:
-            self.kept.put(verdict, Step(now))
+            self.kept.put(verdict, step)
         else:
-            self.kept.remove(verdict, request.actor, "", Step(now))
+            self.kept.remove(verdict, request.actor, "", step)
+        self.live.apply(step)
         return Reply(request.id, is_accepted=True)
 
 

@@ -179,6 +179,7 @@ async def test_a_disabled_detector_stays_so_over_kill_9_and_tells_the_truth_when
     assert alarm["device"] == "3-2-03-0302/smoke"
     (kept,) = (await person.client.get("/api/v1/marks")).json()["marks"]
     assert (kept["mark"], kept["until"], kept["by"], kept["reason"]) == ("disabled", None, "张师傅", "装修")
+    assert (await person.client.get("/api/v1/status")).json()["counts"]["marks"] == 1  # consoles know it too
     lift = {**mark, "request_id": "test-lift"}
     assert (await person.client.post("/api/v1/marks/lift", json=lift)).status_code == 200
     assert "3-2-03-0301/smoke" in {each["device"] for each in await person.alarms()}

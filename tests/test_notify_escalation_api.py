@@ -52,7 +52,7 @@ async def test_the_panel_can_show_how_far_each_notice_got() -> None:
 
 
 async def test_the_screen_says_120_and_how_far_the_notices_got() -> None:
-    """A call nobody has taken for three minutes: its panel tells to call 120 and which address to give."""
+    """A call nobody has taken for three minutes: the screen tells to call 120 and which address to give."""
     chromium()
     async with running_web() as web:
         await web.add_user()
@@ -67,7 +67,8 @@ async def test_the_screen_says_120_and_how_far_the_notices_got() -> None:
             await log_in(page, "张师傅", PASSWORD)
             await page.locator("#rows li").first.click()
             await expect(page.locator("#journal .notice")).to_contain_text("失败: no answer")
-            await expect(page.locator("#facts .call")).to_have_count(0)
+            await expect(page.locator("#call-bar")).to_be_hidden()
             web.gateway.tell(call.id, "escalated", SYSTEM, {"stage": 3, "after_s": 180.0, "to": ["street"]})
-            await expect(page.locator("#facts .call")).to_contain_text("请拨打 120,报地址 3栋2单元3层0301室")
+            await expect(page.locator("#call-bar")).to_contain_text("请拨打 120,报这个地址")
+            await expect(page.locator("#call-bar .address")).to_contain_text("3栋2单元3层0301室")
             await expect(page.locator("#journal")).to_contain_text("无人接警,升级")

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from gateway.model import Alarm, AlarmClass
-from gateway.web import schemas
+from gateway.web import marks, reports, schemas
 from gateway.web.ports import Health, UplinkHealth
 from gateway.web.shield import MAX_BODY
 from gateway.web.views import alarm_key
@@ -59,7 +59,9 @@ def answers() -> list[tuple[str, type[BaseModel]]]:
         ("/api/v1/alarms", schemas.AlarmList),
         ("/api/v1/alarms/{key}", schemas.AlarmDetail),
         ("/api/v1/alarms/{key}/events", schemas.EventList),
+        ("/api/v1/alarms/{key}/notices", reports.NoticeList),
         ("/api/v1/records", schemas.RecordList),
+        ("/api/v1/marks", marks.MarkList),
         ("/api/v1/devices", schemas.DeviceList),
         ("/healthz", schemas.HealthOut),
     ]

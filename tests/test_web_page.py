@@ -221,7 +221,7 @@ async def test_text_from_devices_is_only_text() -> None:
         await page.click(f"{ROW} .open")
         await page.click("#panel button.verb-take")
         await expect(page.locator("#message")).to_have_text("已执行:接警")
-        await page.click("summary")
+        await page.click("#system > summary")
         await expect(page.locator("#system-body")).to_contain_text("onerror")
         await expect(page.locator(ROW)).to_contain_text(nasty)
         await expect(page.locator("#trouble-bar")).to_contain_text("onerror")
@@ -272,7 +272,7 @@ async def test_bad_input_is_on_the_page() -> None:
     """What the gateway refused is there to see, by reason."""
     async with running_web() as web, duty_screen(web) as page:
         web.counters.count("inputs_refused", 3, bus="field", reason="bad_json")
-        await page.click("summary")
+        await page.click("#system > summary")
         await expect(page.locator("#system-body tr", has_text="field:不是 JSON")).to_contain_text("3")
 
 
@@ -282,7 +282,7 @@ async def test_a_supervisor_adds_a_colleague_who_then_logs_in() -> None:
         await web.add_user("主任", "supervisor")
         async with browser_page(web.url) as page:
             await log_in(page, "主任", PASSWORD)
-            await page.click("summary")
+            await page.click("#system > summary")
             await page.fill("#people [name=name]", "李姐")
             await page.fill("#people [name=password]", PASSWORD)
             await page.click("#people button")

@@ -12,10 +12,12 @@ from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.model import Alarm, AlarmEvent, MarkChange, OperatorRequest, Reply, Site
 from gateway.pipeline import Pipeline
+from gateway.rules.table import MARKING
+from gateway.rules.verbs import shelving
 from gateway.store.journal import JournalReader
 from gateway.store.outbox import bridge_status
 from gateway.store.passes import PassReader
-from gateway.web.ports import Health, UplinkHealth
+from gateway.web.ports import Health, MarkLimit, UplinkHealth
 
 _STATUS_AGE_S = 15.0  # a bridge that has said nothing for this long hangs
 
@@ -70,6 +72,14 @@ class Port:
     async def marks(self) -> Sequence[MarkChange]:
         """The marks that are set."""
         return await self._ask(self._reader.marks)
+
+    def marking(self) -> Mapping[str, MarkLimit]:
+        """By mark: who may set it, where, for how long."""
+        return {str(mark): MarkLimit(*limit) for mark, limit in MARKING.items()}
+
+    def shelving(self, alarm: Alarm) -> Mapping[str, float]:
+        """By role: for how long it may shelve this alarm."""
+        return shelving(alarm, next((each for each in self._site.rules if each.id == alarm.rule_id), None))
 
     async def notices(self, alarm_id: str) -> Sequence[Mapping[str, Any]]:
         """Who was told of the alarm, and how far each notice has got."""

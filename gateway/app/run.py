@@ -98,7 +98,7 @@ class Gateway:
         self._effects = Effects(writers, self._channels.send, put, clock, self.counters)
         self._live = LiveView(self.counters)
         built_in = [each.id for each in site.devices.values() if is_builtin(each)]
-        self._live.load(site.devices, self._engine.alarms.values(), built_in=built_in)
+        self._live.load(site.devices, self._engine.alarms.values(), restored.marks, built_in=built_in)
         self._presence = Presence(site.devices, put, clock)
         self._lines = line_watches(site.devices, self._presence, clock, self.counters)
         self._box = Box(site.data_dir, put, clock, self.counters, is_storing=lambda: self.pipeline.is_storing)

@@ -88,6 +88,13 @@ def too_long(minutes: int, longest_s: float) -> Refusal | None:
     return Refusal(Code.TOO_LONG, {"longest_minutes": int(longest_s // 60)}) if minutes * 60 > longest_s else None
 
 
+def shelving(alarm: Alarm, rule: Rule | None) -> dict[str, float]:
+    """Who may shelve it, by role, and for how many seconds at most; a rule may allow less, or nothing."""
+    of_rule_s = rule.shelvable_s if rule and rule.shelvable_s is not None else float("inf")
+    limits = SHELVING[alarm.alarm_class] if of_rule_s else {}
+    return {role: min(longest_s, of_rule_s) for role, longest_s in limits.items()}
+
+
 def _bad_outcome(request: OperatorRequest, rule: Rule | None) -> Refusal | None:
     outcomes = rule.outcomes if rule else ()
     if request.verb is Verb.CLOSE and outcomes and request.args["outcome"] not in outcomes:
@@ -96,16 +103,14 @@ def _bad_outcome(request: OperatorRequest, rule: Rule | None) -> Refusal | None:
 
 
 def _bad_shelving(request: OperatorRequest, alarm: Alarm, rule: Rule | None) -> Refusal | None:
-    """Life safety never, a rule may forbid it or allow less, a role that is not named may not."""
-    limits = SHELVING[alarm.alarm_class]
-    of_rule_s = rule.shelvable_s if rule and rule.shelvable_s is not None else float("inf")
-    if not limits or not of_rule_s:
+    limits = shelving(alarm, rule)
+    if not limits:
         return Refusal(Code.NOT_SHELVABLE, {"class": str(alarm.alarm_class)})
     longest_s = limits.get(request.actor.role)
     if longest_s is None:
         return Refusal(Code.ROLE_NOT_ALLOWED, {"role": request.actor.role, "roles": sorted(limits)})
     minutes = minutes_of(request)
-    return minutes if isinstance(minutes, Refusal) else too_long(minutes, min(longest_s, of_rule_s))
+    return minutes if isinstance(minutes, Refusal) else too_long(minutes, longest_s)
 
 
 def _data(request: OperatorRequest, now: Now) -> dict[str, Any]:

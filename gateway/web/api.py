@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway import __version__
-from gateway.model import CommandOutcome
+from gateway.model import Alarm, CommandOutcome
 from gateway.web.answers import json_answer, told
 from gateway.web.auth import SignedIn, token_hash
 from gateway.web.context import web_of
-from gateway.web.problems import Problem
+from gateway.web.problems import Problem, language
 from gateway.web.schemas import AlarmDetail, AlarmList, DeviceList, EventList, RecordList, StatusOut
 from gateway.web.stream import EventStream
 from gateway.web.views import (
@@ -26,6 +26,7 @@ from gateway.web.views import (
     device_view,
     event_view,
     in_duty_order,
+    is_stale,
     rule_of,
     rule_view,
 )
@@ -33,6 +34,8 @@ from gateway.web.views import (
 router = APIRouter(prefix="/api/v1", tags=["reading"])
 Limit = Annotated[int, Query(ge=1, le=500)]
 _LOSS = re.compile("drop|fail|lost|refuse|reject|without")
+MOST_MEMBERS = 500
+Shown = Literal["all", "main", "shelved", "suppressed", "out_of_service", "stale"]
 Cursor = Annotated[str | None, Query(max_length=1000)]
 
 
@@ -65,29 +68,41 @@ async def status(request: Request, _: SignedIn) -> Response:
 
 
 @router.get("/alarms", responses=told(AlarmList, 401))
-async def alarms(request: Request, _: SignedIn) -> Response:
-    """All open alarms in duty order: class, then those nobody has taken, then the oldest."""
+async def alarms(request: Request, _: SignedIn, show: Shown = "all") -> Response:
+    """Open alarms in duty order: class, then those nobody has taken, then the oldest; drills and tests at the end.
+
+    ``show``: all, or what annunciates (main), or one of the lists beside it.
+    """
     live, site = web_of(request).live, web_of(request).port.site()
     now = web_of(request).clock.now().utc
-    views = [alarm_view(each, site, now) for each in in_duty_order(list(live.alarms.values()))]
+    shown = [each for each in live.alarms.values() if _is_in(each, show, now)]
+    views = [alarm_view(each, site, now) for each in in_duty_order(shown)]
     return json_answer({"revision": live.revision, "counts": live.counts(), "alarms": views})
 
 
 @router.get("/alarms/{key}", responses=told(AlarmDetail, 401, 404))
-async def alarm(request: Request, key: str, _: SignedIn) -> Response:
-    """An alarm, open or ended, what its rule says to do, what it commanded. ``key`` is base64url of the alarm's id."""
-    port = web_of(request).port
+async def alarm(request: Request, key: str, session: SignedIn) -> Response:
+    """An alarm, open or ended, what its rule says to do, what it commanded, what stands under it, whether you may
+    shelve it. ``key`` is base64url of the alarm's id.
+    """  # noqa: D205 - OpenAPI shows it as one paragraph
+    web = web_of(request)
+    port, now = web.port, web.clock.now().utc
     found = await port.alarm(alarm_id_of(key) or "")
     if found is None:
         raise Problem(404, "no_such_alarm")
     site = port.site()
     rule = rule_of(site, found)
     commands = [command_view(each, site) for each in await port.commands(found.id)]
+    longest_s = port.shelving(found).get(session.role) if found.is_open else None
+    members = in_duty_order([each for each in web.live.alarms.values() if each.suppressed_by == found.id])
     return json_answer(
         {
-            "alarm": alarm_view(found, site, web_of(request).clock.now().utc),
-            "rule": rule and rule_view(rule),
+            "alarm": alarm_view(found, site, now),
+            "rule": rule and rule_view(rule, language(request)),
             "commands": commands,
+            "shelvable_minutes": longest_s and int(longest_s // 60),
+            "members": [alarm_view(each, site, now) for each in members[:MOST_MEMBERS]],
+            "member_count": len(members),
         }
     )
 
@@ -140,6 +155,17 @@ async def stream(request: Request, mine: SignedIn) -> Response:
     if subscriber is None:
         raise Problem(503, "too_many_consoles", headers={"Retry-After": "10"})
     return EventStream(live, subscriber)
+
+
+def _is_in(alarm: Alarm, show: str, now: datetime) -> bool:
+    lists = {
+        "main": not alarm.is_muted,
+        "shelved": alarm.shelved_until_at is not None,
+        "suppressed": alarm.suppressed_by != "",
+        "out_of_service": alarm.is_out_of_service,
+        "stale": is_stale(alarm, now),
+    }
+    return lists.get(show, True)
 
 
 def _is_loss(name: str, labels: Mapping[str, str]) -> bool:

@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 
 from gateway.counters import Counters
-from gateway.model import Alarm, AlarmClass, DeviceStatus, Handling, Now, Quality, Reading, Site, Step
+from gateway.model import Alarm, AlarmClass, DeviceStatus, Handling, MarkChange, Now, Quality, Reading, Site, Step
 from gateway.web.ports import Health
-from gateway.web.views import View, alarm_view, in_duty_order, is_stale
+from gateway.web.views import View, alarm_view, in_duty_order, is_stale, mark_view
 
 BEAT_S = 2.0
 QUEUE_FRAMES = 128  # a client this far behind is dropped: it reconnects and loads a snapshot
@@ -46,6 +46,7 @@ class LiveView:
     def __init__(self, counters: Counters) -> None:
         self.revision = 0
         self.alarms: dict[str, Alarm] = {}
+        self.marks: dict[tuple[str, str, str], MarkChange] = {}  # as many as the gateway allows
         self._counters = counters
         self._known: frozenset[str] = frozenset()
         self._unknown: set[str] = set()
@@ -62,8 +63,15 @@ class LiveView:
         self._site = site
         self._snapshot = b""
 
-    def load(self, devices: Iterable[str], alarms: Iterable[Alarm] = (), *, built_in: Iterable[str] = ()) -> None:
-        """Start, or start again after a reload: these devices (unknown until heard) and these open alarms.
+    def load(
+        self,
+        devices: Iterable[str],
+        alarms: Iterable[Alarm] = (),
+        marks: Iterable[MarkChange] = (),
+        *,
+        built_in: Iterable[str] = (),
+    ) -> None:
+        """Start, or start again after a reload: these devices (unknown until heard), open alarms and marks.
 
         What is already known of a device that stays is kept. Those that are ``built_in`` are not counted.
         """
@@ -74,6 +82,8 @@ class LiveView:
         self._offline = {key: each for key, each in self._offline.items() if key in self._known}
         for alarm in alarms:
             self._put(alarm)
+        for change in marks:
+            self._mark(change)
         self._changed(frame("reload", {"revision": self.revision + 1}))
 
     def apply(self, step: Step) -> None:
@@ -83,15 +93,19 @@ class LiveView:
             self._hear(step.readings)
         for status in step.statuses:
             self._status(status)
-        if not step.alarms:
+        if not step.alarms and not step.marks:
             return
         for alarm in step.alarms.values():
             self._put(alarm)
+        for change in step.marks:
+            self._mark(change)
         if len(step.alarms) > MAX_ALARMS_PER_FRAME:
             self._changed(frame("reload", {"revision": self.revision + 1}))
         else:
             views = [self._view(each) for each in step.alarms.values()]
-            self._changed(frame("change", {"revision": self.revision + 1, "at": step.now.utc, "alarms": views}))
+            marks = [{**mark_view(each), "is_set": each.is_set} for each in step.marks]
+            body = {"revision": self.revision + 1, "at": step.now.utc, "alarms": views, "marks": marks}
+            self._changed(frame("change", body))
 
     def counts(self) -> View:
         """Alarms by class and by what is left to do; devices by whether they can be heard."""
@@ -101,8 +115,11 @@ class LiveView:
         unknown = len(self._unknown - self._built_in)
         return {
             "by_class": {each.value: self._by_class[each] for each in AlarmClass},
-            "untaken": sum(each.handling is Handling.NEW and not each.suppressed_by for each in open_alarms),
+            "untaken": sum(each.handling is Handling.NEW and not each.is_muted for each in open_alarms),
             "unconfirmed": sum(each.is_unconfirmed for each in open_alarms),
+            "shelved": sum(each.shelved_until_at is not None for each in open_alarms),
+            "out_of_service": sum(each.is_out_of_service for each in open_alarms),
+            "marks": len(self.marks),
             "suppressed": sum(each.suppressed_by != "" for each in open_alarms),
             "stale": sum(is_stale(each, self._now) for each in open_alarms),
             "devices": {
@@ -124,7 +141,8 @@ class LiveView:
         """Everything that is open, as one frame; built once per revision."""
         if not self._snapshot:
             alarms = [self._view(each) for each in in_duty_order(list(self.alarms.values()))]
-            body = {"revision": self.revision, "counts": self.counts(), "alarms": alarms}
+            marks = [mark_view(each) for each in self.marks.values()]
+            body = {"revision": self.revision, "counts": self.counts(), "alarms": alarms, "marks": marks}
             self._snapshot = frame("snapshot", body)
         return self._snapshot
 
@@ -179,6 +197,12 @@ class LiveView:
         if alarm.is_open:
             self.alarms[alarm.id] = alarm
             self._by_class[alarm.alarm_class] += 1
+
+    def _mark(self, change: MarkChange) -> None:
+        key = (change.mark, change.scope, change.key)
+        self.marks.pop(key, None)
+        if change.is_set:
+            self.marks[key] = change
 
     def _hear(self, readings: Iterable[Reading]) -> None:
         """A good reading proves that its device lives; a retained one only that the broker remembers it."""

@@ -46,6 +46,9 @@ class GatewayCollector(Collector):
         yield devices
         for name, help_text, value in (
             ("alarms_untaken", "open alarms that nobody has taken", counts["untaken"]),
+            ("alarms_shelved", "open alarms that are shelved", counts["shelved"]),
+            ("alarms_out_of_service", "open alarms whose point is out of service", counts["out_of_service"]),
+            ("marks", "marks of places and points that are set", counts["marks"]),
             ("alarms_suppressed", "open alarms that are consequences of another one", counts["suppressed"]),
             ("alarms_stale", "open alarms that have been active for more than 24 hours", counts["stale"]),
             ("consoles", "consoles that listen", self._live.subscribers),

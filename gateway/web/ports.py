@@ -9,7 +9,17 @@ from typing import Any, NamedTuple, Protocol
 
 from gateway.model import Actor, Alarm, AlarmEvent, MarkChange, OperatorRequest, Reply, Session, Site, User
 
-__all__ = ["ROLES", "SESSIONS_PER_USER", "GatewayPort", "Health", "Session", "UplinkHealth", "User", "UserStore"]
+__all__ = [
+    "ROLES",
+    "SESSIONS_PER_USER",
+    "GatewayPort",
+    "Health",
+    "MarkLimit",
+    "Session",
+    "UplinkHealth",
+    "User",
+    "UserStore",
+]
 
 ROLES = ("duty", "supervisor", "installer")
 SESSIONS_PER_USER = 16  # a store keeps the newest; older ones are logged out
@@ -36,6 +46,14 @@ class Health:
     def notes(self) -> tuple[str, ...]:
         """What people should know although the gateway can do its job; one short word each, of a closed set."""
         return ("time",) if self.is_time_ok is False else ()
+
+
+class MarkLimit(NamedTuple):
+    """Who may set a mark, in which scopes, and for how many seconds at most (None: also without an end)."""
+
+    roles: tuple[str, ...]
+    scopes: tuple[str, ...]
+    longest_s: float | None
 
 
 class GatewayPort(Protocol):
@@ -69,6 +87,14 @@ class GatewayPort(Protocol):
 
     async def marks(self) -> Sequence[MarkChange]:
         """The marks that are set."""
+        ...
+
+    def marking(self) -> Mapping[str, MarkLimit]:
+        """By mark: who may set it, where, for how long. The gateway refuses the rest: this only saves the question."""
+        ...
+
+    def shelving(self, alarm: Alarm) -> Mapping[str, float]:
+        """By role: for how many seconds at most it may shelve this alarm; a role that is not named may not."""
         ...
 
     async def notices(self, alarm_id: str) -> Sequence[Mapping[str, Any]]:

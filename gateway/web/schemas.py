@@ -11,7 +11,8 @@ _LOWEST_PRINTABLE = " "
 MIN_PASSWORD = 8
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text itself; raises ValueError for control characters."""
     if any(each < _LOWEST_PRINTABLE or each == "\x7f" for each in text):
         raise ValueError("control characters are not allowed")
     return text
@@ -28,9 +29,9 @@ def _strong(password: str) -> str:
     return password
 
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=32), AfterValidator(_printable)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=32), AfterValidator(printable)]
 Words = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(printable)
 ]
 NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=128), AfterValidator(_strong)]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
@@ -78,32 +79,6 @@ class VerbBody(Asked):
     reason: Annotated[Words | None, Field(description="shelve: why")] = None
 
 
-Place = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)]
-
-
-class MarkBody(Asked):
-    """A mark of a place or a point, until its time. The same ``request_id`` sent again gives the same answer."""
-
-    mark: Literal["disabled", "out_of_service", "drill", "walk_test", "commissioning", "away"]
-    scope: Literal["point", "device", "room", "floor", "unit", "building", "zone", "site"]
-    key: Annotated[Place, Field(description="a point, a device, an address (3-2-03-0301, 3-2, 3), a zone; empty: site")]
-    minutes: Annotated[
-        int | None, Field(ge=1, le=1_000_000, strict=True, description="disabled may be left without an end")
-    ] = None
-    reason: Words
-    request_id: RequestId
-
-
-class LiftBody(Asked):
-    """Which mark to lift; ``shelved`` has scope ``alarm`` and key ``<rule>:<source>``."""
-
-    mark: Literal["disabled", "out_of_service", "drill", "walk_test", "commissioning", "away", "shelved"]
-    scope: Literal["alarm", "point", "device", "room", "floor", "unit", "building", "zone", "site"]
-    key: Annotated[str, StringConstraints(max_length=400), AfterValidator(_printable)]
-    reason: Words | None = None
-    request_id: RequestId
-
-
 class Told(BaseModel):
     """What the gateway answers."""
 
@@ -143,6 +118,7 @@ class AlarmOut(Told):
     is_open: bool
     is_stale: bool = Field(description="active for more than 24 hours")
     is_chattering: bool = Field(description="raised so often that its returns wait for a quiet minute")
+    is_confirmed: bool = Field(description="fire: by a second device, a call point or a person")
     is_clock_unsure: bool = Field(description="raised while the gateway's clock was not synchronised")
     value: bool | int | float | str | None
     count: int = Field(description="activations so far")
@@ -167,10 +143,14 @@ class AlarmOut(Told):
 
 
 class RuleOut(Told):
-    """What to do, and how it may end."""
+    """What to do, within what time and why, and how it may end."""
 
     id: str
     title: str
+    response: str = Field(description="the one sentence that says what to do, in the language asked for")
+    respond_within_s: float | None
+    cause: str
+    consequence: str = Field(description="of doing nothing")
     plan: list[str]
     outcomes: list[str]
 
@@ -200,6 +180,9 @@ class AlarmDetail(Told):
     alarm: AlarmOut
     rule: RuleOut | None
     commands: list[CommandOut]
+    shelvable_minutes: int | None = Field(description="how long the caller may shelve it at most; null: not at all")
+    members: list[AlarmOut] = Field(description="open alarms that are its consequences; of very many the first 500")
+    member_count: int
 
 
 class DeviceCounts(Told):
@@ -215,8 +198,11 @@ class Counts(Told):
     """Open alarms and devices."""
 
     by_class: dict[str, int]
-    untaken: int = Field(description="that nobody has taken; consequences of another alarm are not counted")
+    untaken: int = Field(description="that nobody has taken; muted ones are not counted")
     unconfirmed: int
+    shelved: int
+    out_of_service: int
+    marks: int = Field(description="that are set: see /marks")
     suppressed: int = Field(description="consequences of another open alarm: recorded, not annunciated")
     stale: int = Field(description="active for more than 24 hours")
     devices: DeviceCounts
@@ -335,30 +321,6 @@ class VerbOut(Told):
 
     request_id: str
     version: int
-
-
-class MarkOut(Told):
-    """One mark that is set."""
-
-    mark: str
-    scope: str
-    key: str
-    since: datetime
-    until: datetime | None = Field(description="null: until somebody lifts it")
-    by: str
-    reason: str
-
-
-class MarkList(Told):
-    """All marks that are set."""
-
-    marks: list[MarkOut]
-
-
-class MarkedOut(Told):
-    """The mark was set or lifted, and that was committed."""
-
-    request_id: str
 
 
 class HealthOut(Told):

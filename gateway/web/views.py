@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Alarm, AlarmCondition, AlarmEvent, Device, Point, Rule, Site, isa_state
+from gateway.model import Alarm, AlarmCondition, AlarmEvent, Device, MarkChange, Point, Rule, Site, isa_state
 
 View = dict[str, Any]
 
@@ -71,6 +71,7 @@ def alarm_view(alarm: Alarm, site: Site | None = None, now: datetime | None = No
         "is_open": alarm.is_open,
         "is_stale": is_stale(alarm, now),
         "is_chattering": alarm.is_chattering,
+        "is_confirmed": alarm.is_confirmed,
         "is_clock_unsure": alarm.is_clock_unsure,
         "value": alarm.value,
         "count": alarm.count,
@@ -105,9 +106,31 @@ def event_view(event: AlarmEvent) -> View:
     }
 
 
-def rule_view(rule: Rule) -> View:
-    """What a rule tells the duty officer to do, and how the alarm may end."""
-    return {"id": rule.id, "title": rule.title, "plan": rule.plan, "outcomes": rule.outcomes}
+def rule_view(rule: Rule, language: str = "zh") -> View:
+    """What a rule tells the duty officer to do, within what time and why, and how the alarm may end."""
+    return {
+        "id": rule.id,
+        "title": rule.title,
+        "response": (rule.response_en if language == "en" else "") or rule.response,
+        "respond_within_s": rule.respond_within_s,
+        "cause": rule.cause,
+        "consequence": rule.consequence,
+        "plan": rule.plan,
+        "outcomes": rule.outcomes,
+    }
+
+
+def mark_view(change: MarkChange) -> View:
+    """One mark; ``until`` null: until somebody lifts it."""
+    return {
+        "mark": change.mark.value,
+        "scope": change.scope,
+        "key": change.key,
+        "since": change.since_at,
+        "until": change.until_at,
+        "by": change.by,
+        "reason": change.reason,
+    }
 
 
 def rule_of(site: Site | None, alarm: Alarm) -> Rule | None:
@@ -177,10 +200,14 @@ def device_view(device: Device, state: str, since: datetime | None, reason: str)
 
 
 def in_duty_order(alarms: list[Alarm]) -> list[Alarm]:
-    """Class, then those nobody has taken, then the oldest (console.md, screen rules); consequences after causes."""
+    """Class, then those nobody has taken, then the oldest (console.md, screen rules); consequences after causes.
+
+    What is only a drill or a test comes after everything that is real.
+    """
     return sorted(
         alarms,
         key=lambda each: (
+            each.marks != (),
             each.alarm_class.rank,
             each.suppressed_by != "",
             each.handling != "new",

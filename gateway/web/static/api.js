@@ -31,13 +31,18 @@ function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (each) => each.toString(16).padStart(2, "0")).join("");
 }
 
-// Do one thing to one alarm. Resolves when committed, throws Refused when the gateway says no,
+// Do one thing to one alarm.
+export function act(alarm, verb, fields, onRetry) {
+  return repeat(`/api/v1/alarms/${alarm.key}/${verb}`, { version: alarm.version, ...fields }, onRetry);
+}
+
+// Ask for something to be done. Resolves when committed, throws Refused when the gateway says no,
 // and another error when nobody knows: the request id makes asking again harmless.
-export async function act(alarm, verb, fields, onRetry) {
-  const body = { version: alarm.version, request_id: newId(), ...fields };
+export async function repeat(path, fields, onRetry) {
+  const body = { request_id: newId(), ...fields };
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await post(`/api/v1/alarms/${alarm.key}/${verb}`, body, AbortSignal.timeout(PATIENCE_MS));
+      return await post(path, body, AbortSignal.timeout(PATIENCE_MS));
     } catch (error) {
       const isAnswer = error instanceof Refused && error.status !== 503;
       if (isAnswer || attempt === TRIES) throw error;

@@ -1,15 +1,18 @@
 // The duty screen. Each part is in its own file; here they are put together and the clock ticks.
 
 import { get, post } from "./api.js";
+import { Aside } from "./aside.js";
+import { drawCalls } from "./calls.js";
 import { find, make, say, show } from "./dom.js";
 import { drawEntry, listenEntry } from "./entry.js";
-import { List, inDutyOrder, stateText } from "./list.js";
+import { List, badgeText, inDutyOrder, isMain, stateText } from "./list.js";
+import { drawMarkForm, drawTests, isTest, listenMarks } from "./marks.js";
 import { Panel } from "./panel.js";
 import { drawPeople, listenPeople } from "./people.js";
 import { Sound } from "./sound.js";
 import { Stream } from "./stream.js";
 import { chooseDevices, drawSystem } from "./system.js";
-import { CLASSES, classIcon, className, clockText, language, marksText, reasonName, spanText, speak, spotName, word } from "./words.js";
+import { CLASSES, classIcon, className, clockText, language, markName, reasonName, spanText, speak, spotName, word } from "./words.js";
 
 let session = {};
 let selected = "";
@@ -20,6 +23,7 @@ const stream = new Stream(onChange, () => enter());
 const membersOf = (id) => [...stream.alarms.values()].filter((each) => each.suppressed_by === id);
 const panel = new Panel(() => select(""), isFresh, membersOf);
 const list = new List((id) => select(id), take);
+const aside = new Aside((id) => select(id), (alarm) => { select(alarm.id); panel.go("unshelve", {}, word("unshelve"), alarm); });
 
 function isFresh() {
   return stream.state() === "fresh";
@@ -49,7 +53,7 @@ function onChange(kind, details) {
     say(find("news-bar").firstElementChild, word("news", details));
     show(find("news-bar"), true);
   }
-  for (const alarm of details.fresh || []) say(find("announce"), `${className(alarm.class)} ${spotName(alarm)}`);
+  for (const alarm of (details.fresh || []).filter(isMain)) say(find("announce"), `${badgeText(alarm)} ${spotName(alarm)}`);
   if (kind === "snapshot" || kind === "change") drawAlarms();
   if (kind === "beat" || kind === "snapshot") drawCounts();
   if (kind === "fresh") drawFreshness();
@@ -61,6 +65,9 @@ function drawAlarms() {
   if (alarm || !selected) panel.open(alarm || null);
   else showEnded();
   drawFirst(ordered);
+  drawCalls(ordered, session.title, select);
+  drawTests([...stream.marks.values()], stream.now());
+  aside.draw(stream.alarms.values(), [...stream.marks.values()]);
   drawCounts();
   list.tick(stream.now());
   panel.follow();
@@ -79,29 +86,31 @@ async function showEnded() {
 }
 
 function drawFirst(ordered) {
-  const fires = ordered.filter((each) => each.class === "fire").sort((a, b) => a.raised_at.localeCompare(b.raised_at));
+  const fires = ordered.filter((each) => each.class === "fire").sort((a, b) => isTest(a) - isTest(b) || a.raised_at.localeCompare(b.raised_at));
   const first = fires[0];
   show(find("first"), Boolean(first));
   if (!first) return;
+  find("first").className = isTest(first) ? "test" : "";
   find("first").replaceChildren(make("button", { type: "button", on: { click: () => select(first.id) } },
-    make("b", { textContent: word("firstFire") }), make("time", { textContent: clockText(Date.parse(first.raised_at)) }),
-    make("strong", { textContent: spotName(first) }), make("span", { textContent: [marksText(first), first.title].filter(Boolean).join(" · ") }),
-    make("span", { textContent: stateText(first) })));
+    make("b", { textContent: [...first.marks.map(markName), word("firstFire")].join(" ") }), first.is_confirmed ? make("b", { textContent: word("fireConfirmed") }) : "", make("time", { textContent: clockText(Date.parse(first.raised_at)) }),
+    make("strong", { textContent: spotName(first) }), make("span", { textContent: first.title }), make("span", { textContent: stateText(first) })));
 }
 
 function drawCounts() {
   const { counts } = stream;
   if (!counts) return;
   const shown = Object.fromEntries(Object.keys(CLASSES).map((name) => [name, 0]));
-  for (const alarm of stream.alarms.values()) shown[alarm.class] += 1;
+  const main = [...stream.alarms.values()].filter(isMain);
+  for (const alarm of main) shown[alarm.class] += 1;
   find("classes").replaceChildren(...Object.entries(shown).map(([name, n]) => make("li", { className: `class-${name} ${n ? "some" : "none"}` },
     make("span", { textContent: `${classIcon(name)} ${className(name)}` }), make("b", { textContent: String(n) }))));
   const { total, online, offline, unknown } = counts.devices;
   const chip = (state, n) => make("li", { className: `devices-${state} ${n ? "some" : "none"}` },
     make("button", { type: "button", on: { click: () => { chooseDevices(state); drawSystem(); } } }, make("span", { textContent: word(state) }), make("b", { textContent: String(n) })));
   find("devices").replaceChildren(chip("unknown", unknown), chip("offline", offline), chip("online", `${online}/${total}`));
-  say(find("quiet"), word("quiet", { total, online, offline, unknown }));
-  show(find("quiet"), stream.alarms.size === 0);
+  const muted = stream.alarms.size - main.length;
+  say(find("quiet"), word(muted ? "quietBut" : "quiet", { total, online, offline, unknown, muted }));
+  show(find("quiet"), main.length === 0 && find("waiting").hidden);
 }
 
 function drawFreshness() {
@@ -168,8 +177,8 @@ function followSound() {
   say(mute, word("mute"));
   mute.title = word("muteHelp");
   mute.className = loud && loud !== "lost" ? "loud" : "";
-  const top = inDutyOrder(stream.alarms.values()).find((each) => each.handling === "new" && !each.suppressed_by);
-  const title = top ? `(${stream.alarms.size})${className(top.class)} ${top.place}` : session.title || "";
+  const top = inDutyOrder(stream.alarms.values()).find((each) => each.handling === "new" && isMain(each));
+  const title = top ? `(${[...stream.alarms.values()].filter(isMain).length})${[...top.marks.map(markName), className(top.class)].join(" ")} ${top.place}` : session.title || "";
   const isLost = isIn && ["stale", "dead"].includes(stream.state());
   if (document.title !== title || isLost) document.title = isLost ? word("staleTitle") : title;
 }
@@ -189,6 +198,7 @@ function redraw() {
   drawFreshness();
   drawSystem();
   drawPeople(session.role);
+  drawMarkForm(panel.alarm);
 }
 
 function listen() {
@@ -200,18 +210,24 @@ function listen() {
   find("news-bar").lastElementChild.addEventListener("click", () => show(find("news-bar"), false));
   find("logout").addEventListener("click", async () => { await post("/api/v1/logout"); await enter(); });
   find("system").addEventListener("toggle", drawSystem);
+  find("aside").addEventListener("toggle", () => {
+    aside.draw(stream.alarms.values(), [...stream.marks.values()]);
+    if (find("aside").open) find("aside").scrollIntoView({ block: "nearest" });
+    panel.follow();
+  });
+  listenMarks(() => panel.alarm);
   for (const each of document.querySelectorAll("button.language")) {
     each.addEventListener("click", () => {
       localStorage.setItem("language", language() === "en" ? "zh" : "en");
       speak(localStorage.getItem("language"), session.timezone);
-      if (session.user) { panel.draw(); redraw(); } else drawEntry(session);
+      if (session.user) { panel.speakAnew(); redraw(); } else drawEntry(session);
     });
   }
   find("keys").checked = localStorage.getItem("keys") !== "off";
   find("keys").addEventListener("change", (event) => localStorage.setItem("keys", event.target.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     if (!session.user || event.repeat || !find("keys").checked) return;
-    const top = inDutyOrder(stream.alarms.values()).find((each) => each.handling === "new" && !each.suppressed_by);
+    const top = inDutyOrder(stream.alarms.values()).find((each) => each.handling === "new" && isMain(each));
     const keys = { F2: mute, F3: () => top && isFresh() && take(top, list.isSteady(top.id)), Escape: () => select("") };
     if (!keys[event.key]) return;
     event.preventDefault();
@@ -227,6 +243,7 @@ function tick() {
   stream.watch();
   drawFreshness();
   list.tick(stream.now());
+  drawTests([...stream.marks.values()], stream.now());
   say(find("clock"), clockText(stream.now()));
   followSound();
 }

@@ -21,7 +21,7 @@ const isWrong = (outcome) => outcome !== null && outcome !== "done";
 
 function eventLine(event) {
   const said = { true: word("real"), false: word("falseAlarm") }[event.data.real] || "";
-  const rest = [said, event.data.outcome, event.data.cause, event.data.text].filter(Boolean).join(" · ");
+  const rest = [said, event.data.outcome, event.data.cause, event.data.text, event.data.reason, event.data.until && word("until", { at: clockText(Date.parse(event.data.until), true) })].filter(Boolean).join(" · ");
   return make("li", {}, make("time", { textContent: clockText(Date.parse(event.at)) }), ` ${event.actor.name} `,
     make("b", { textContent: kindName(event.kind) }), rest ? ` · ${rest}` : "");
 }

@@ -2,17 +2,22 @@
 // number; nothing else folds, and rows are moved, not redrawn.
 
 import { find, make, say, show } from "./dom.js";
-import { CLASSES, call120Text, classIcon, className, clockText, marksText, mutedText, spanText, spotName, whatText, word } from "./words.js";
+import { isTest } from "./marks.js";
+import { CLASSES, call120Text, classIcon, className, clockText, markName, spanText, spotName, whatText, word } from "./words.js";
 
 const STEADY_MS = 500; // a row that has just moved does not take a click meant for another
+const MOST_MEMBERS = 100;
 const RANK = Object.keys(CLASSES);
 
 export function inDutyOrder(alarms) {
-  return [...alarms].sort((a, b) => RANK.indexOf(a.class) - RANK.indexOf(b.class)
+  return [...alarms].sort((a, b) => isTest(a) - isTest(b) || RANK.indexOf(a.class) - RANK.indexOf(b.class)
     || (a.suppressed_by !== "") - (b.suppressed_by !== "")
     || (a.handling !== "new") - (b.handling !== "new")
     || a.raised_at.localeCompare(b.raised_at) || (a.id < b.id ? -1 : 1));
 }
+
+// Annunciated: neither shelved, nor under a cause, nor out of service. The others have their own lists (aside.js).
+export const isMain = (alarm) => !alarm.is_muted;
 
 // Alarm id -> how many stand under it; "" -> those whose cause has gone and that are waited for.
 export function countMembers(alarms) {
@@ -23,6 +28,11 @@ export function countMembers(alarms) {
     if (cause) counts.set(key, (counts.get(key) || 0) + 1);
   }
   return counts;
+}
+
+// What is only a drill or a test says so beside its class.
+export function badgeText(alarm) {
+  return [`${classIcon(alarm.class)} ${className(alarm.class)}`, ...alarm.marks.map(markName)].join(" · ");
 }
 
 export function stateText(alarm) {
@@ -42,7 +52,7 @@ export class List {
   draw(alarms, selected) {
     const all = inDutyOrder(alarms);
     const members = countMembers(all);
-    const ordered = all.filter((each) => !each.suppressed_by);
+    const ordered = all.filter(isMain);
     say(find("waiting"), members.has("") ? word("waiting", { n: members.get("") }) : "");
     show(find("waiting"), members.has(""));
     const wanted = new Set(ordered.map((each) => each.id));
@@ -64,6 +74,7 @@ export class List {
       }
       row.place = place;
       fill(row, alarm, alarm.id === selected, members.get(alarm.id) || 0);
+      this.unfold(row, all);
     });
     return ordered;
   }
@@ -80,9 +91,32 @@ export class List {
       make("span", { className: "upper" }, row.badge, row.where, row.timer),
       make("span", { className: "lower" }, row.when, row.what, row.state));
     row.take = make("button", { type: "button", className: "act take", on: { click: () => this.onTake(row.alarm, this.isSteady(row.alarm.id)) } });
-    row.element = make("li", {}, row.open, row.take);
+    row.unfold = make("button", { type: "button", className: "unfold", on: { click: () => this.toggle(row) } });
+    row.under = make("div", { className: "under" });
+    row.element = make("li", {}, row.open, row.unfold, row.take, row.under);
     this.rows.set(alarm.id, row);
     return row;
+  }
+
+  toggle(row) {
+    row.isUnfolded = !row.isUnfolded;
+    this.unfold(row, this.all);
+  }
+
+  // The consequences of a cause, one short line each, under its row.
+  unfold(row, all) {
+    this.all = all;
+    const members = row.members && row.isUnfolded ? all.filter((each) => each.suppressed_by === row.alarm.id) : [];
+    show(row.unfold, row.members > 0);
+    say(row.unfold, row.members ? word(row.isUnfolded ? "foldMembers" : "unfoldMembers", { n: row.members }) : "");
+    row.unfold.setAttribute("aria-expanded", String(Boolean(row.isUnfolded)));
+    show(row.under, members.length > 0);
+    const state = JSON.stringify([word("moreRows"), members.map((each) => each.id)]);
+    if (row.drawn === state) return;
+    row.drawn = state;
+    row.under.replaceChildren(...members.slice(0, MOST_MEMBERS).map((each) => make("button", {
+      type: "button", textContent: `${clockText(Date.parse(each.raised_at))} ${spotName(each)}`, on: { click: () => this.onOpen(each.id) } })),
+    members.length > MOST_MEMBERS ? word("moreRows", { n: members.length - MOST_MEMBERS }) : "");
   }
 
   isSteady(id) {
@@ -102,13 +136,15 @@ function fill(row, alarm, isSelected, members) {
   row.alarm = alarm;
   const names = [`class-${alarm.class}`, alarm.handling === "new" ? "untaken" : "taken", alarm.condition];
   if (isSelected) names.push("selected");
+  if (isTest(alarm)) names.push("test");
+  row.members = members;
   const className_ = names.join(" ");
   if (row.element.className !== className_) row.element.className = className_;
   row.open.setAttribute("aria-pressed", String(isSelected));
-  say(row.badge, [`${classIcon(alarm.class)} ${className(alarm.class)}`, marksText(alarm)].filter(Boolean).join(" · "));
+  say(row.badge, badgeText(alarm));
   say(row.where, spotName(alarm));
-  const more = [alarm.count > 1 && word("times", { n: alarm.count }), alarm.is_chattering && word("chattering"), members && word("members", { n: members })];
-  say(row.what, [call120Text(alarm), mutedText(alarm), whatText(alarm), ...more].filter(Boolean).join(" · "));
+  const more = [alarm.is_confirmed && word("fireConfirmed"), alarm.count > 1 && word("times", { n: alarm.count }), alarm.is_chattering && word("chattering"), members && word("members", { n: members })];
+  say(row.what, [call120Text(alarm), whatText(alarm), ...more].filter(Boolean).join(" · "));
   say(row.when, clockText(Date.parse(alarm.raised_at)));
   const returned = alarm.condition === "returned" ? ` · ${word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) })}` : "";
   say(row.state, stateText(alarm) + returned);

@@ -4,8 +4,10 @@
 import { Refused, act, get } from "./api.js";
 import { find, make, say, show } from "./dom.js";
 import { history, summary } from "./history.js";
-import { stateText } from "./list.js";
-import { call120Text, classIcon, className, clockText, kindName, language, marksText, mutedText, placeName, spotName, whatText, word } from "./words.js";
+import { badgeText, stateText } from "./list.js";
+import { isTest } from "./marks.js";
+import { shelveForm, shelvedText, unshelveGroup } from "./shelving.js";
+import { clockText, kindName, language, spotName, whatText, word } from "./words.js";
 
 const HOLD_MS = 2000;
 const LOOK_AGAIN_MS = 1500; // while a command is under way
@@ -18,6 +20,7 @@ export class Panel {
     this.isFresh = isFresh;
     this.alarm = null;
     this.rule = null;
+    this.longest = null; // minutes that this account may shelve it; null: not at all
     this.readAt = 0; // version at which the journal was read
     this.built = ""; // what the elements were built for: they stay while only the alarm changes
   }
@@ -26,6 +29,7 @@ export class Panel {
   open(alarm) {
     if (this.alarm?.id !== alarm?.id) {
       this.rule = null;
+      this.longest = null;
       this.readAt = 0;
       this.built = "";
     }
@@ -41,6 +45,7 @@ export class Panel {
         get(`/api/v1/alarms/${alarm.key}`), get(`/api/v1/alarms/${alarm.key}/events`), get(`/api/v1/alarms/${alarm.key}/notices`)]);
       if (this.alarm?.id !== alarm.id) return;
       this.rule = detail.rule;
+      this.longest = detail.shelvable_minutes;
       this.draw();
       find("journal").replaceChildren(...history(alarm, journal.events, detail.commands, told.notices));
       find("commands").replaceChildren(...summary(detail.commands));
@@ -55,7 +60,7 @@ export class Panel {
 
   draw() {
     const { alarm } = this;
-    const wanted = alarm ? [alarm.id, this.rule?.id, language()].join(" ") : `none ${language()}`;
+    const wanted = alarm ? [alarm.id, this.rule?.id, this.rule?.response, this.longest, language()].join(" ") : `none ${language()}`;
     if (wanted !== this.built) {
       this.built = wanted;
       find("panel").replaceChildren(...(alarm ? this.build(alarm) : [make("p", { className: "choose", textContent: word("choose") })]));
@@ -68,7 +73,17 @@ export class Panel {
     find("members").replaceChildren(...members.map((each) => make("li", { textContent: `${spotName(each)} ${clockText(Date.parse(each.raised_at))}` })));
     for (const each of find("panel").querySelectorAll(".verbs")) show(each, alarm.is_open);
     show(find("panel").querySelector("form.verb-close"), alarm.is_open && alarm.handling !== "closed");
+    const isShelved = alarm.is_open && alarm.shelved_until_at !== null;
+    show(find("shelve"), alarm.is_open && !isShelved && this.longest !== null);
+    show(find("unshelve"), isShelved);
+    if (isShelved) say(find("unshelve").firstElementChild, shelvedText(alarm));
     this.follow();
+  }
+
+  // In another language: the gateway's own sentences too.
+  speakAnew() {
+    this.readAt = 0;
+    this.open(this.alarm);
   }
 
   build(alarm) {
@@ -81,6 +96,7 @@ export class Panel {
     const steps = this.rule?.plan || [];
     return [make("div", { className: "scroll" },
       make("div", { className: "heading" }, make("h2", { id: "panel-title", textContent: spotName(alarm) }), close),
+      this.response(),
       make("div", { id: "facts" }),
       make("p", { id: "commands" }),
       make("h3", { id: "members-title" }),
@@ -91,8 +107,25 @@ export class Panel {
         button("verify", real, { real: true }, "real"), button("verify", word("verifyFalse"), { real: false })),
       this.closing(),
       make("div", { className: "verbs" }, this.resetButton()),
+      shelveForm(this.longest ?? 0, this),
+      unshelveGroup(this),
+      this.why(),
       make("h3", { textContent: word("journal") }),
       make("ol", { id: "journal" })), message];
+  }
+
+  // What to do, in one sentence that can be read from two metres.
+  response() {
+    const { response, respond_within_s: within } = this.rule || {};
+    const limit = within ? make("span", { className: "within", textContent: word("within", { n: within }) }) : "";
+    return response ? make("p", { id: "response" }, response, limit) : "";
+  }
+
+  // Why it may have happened and what follows: below what must be done now.
+  why() {
+    const { cause, consequence } = this.rule || {};
+    const text = [cause && word("possibleCause", { text: cause }), consequence && word("consequence", { text: consequence })].filter(Boolean).join(" ");
+    return text ? make("p", { id: "why", textContent: text }) : "";
   }
 
   closing() {
@@ -171,13 +204,12 @@ export class Panel {
 function facts(alarm) {
   const condition = alarm.condition === "active" ? word("isActive") : word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) });
   const parts = [
-    `${classIcon(alarm.class)} ${className(alarm.class)}`, marksText(alarm), mutedText(alarm), whatText(alarm), clockText(Date.parse(alarm.raised_at), true), condition,
-    stateText(alarm), alarm.is_latched ? word("isLatched") : "", alarm.count > 1 ? word("times", { n: alarm.count }) : "",
+    badgeText(alarm), whatText(alarm), clockText(Date.parse(alarm.raised_at), true), condition,
+    alarm.is_confirmed ? word("fireConfirmed") : "", stateText(alarm), alarm.is_latched ? word("isLatched") : "", alarm.count > 1 ? word("times", { n: alarm.count }) : "",
     alarm.is_chattering ? word("chattering") : "", alarm.is_stale ? word("isStale") : "", alarm.is_clock_unsure ? word("isClockUnsure") : "",
+    alarm.is_out_of_service ? word("isOutOfService") : "", alarm.suppressed_by ? word("isSuppressed") : "",
     alarm.is_unconfirmed ? word("isUnconfirmed") : "", alarm.is_open ? "" : word("hasEnded"),
   ];
-  const call = call120Text(alarm);
-  return [call ? make("strong", { className: "wrong call", textContent: call }) : "",
-    ...parts.filter(Boolean).map((text, place) => make("span", { textContent: text, className: place ? "" : "badge" })),
-    make("small", { textContent: `${word("device")} ${alarm.device}${alarm.text ? ` · ${alarm.title}` : ""}` })];
+  return [...parts.filter(Boolean).map((text, place) => make("span", { textContent: text, className: place ? "" : `badge ${isTest(alarm) ? "test" : ""}` })),
+    make("small", { textContent: [alarm.device && `${word("device")} ${alarm.device}`, alarm.text && alarm.title].filter(Boolean).join(" · ") })];
 }

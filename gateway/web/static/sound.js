@@ -1,6 +1,7 @@
 // Tones by class: fire, gas, call and fault cannot be mistaken for each other. Locked until somebody has clicked and
 // said that they hear it. The gateway's buzzer does not depend on this page.
 
+import { isTest } from "./marks.js";
 import { CLASSES } from "./words.js";
 
 // Each pattern: [frequency from, frequency to, start s, length s], repeated every `every` seconds.
@@ -43,7 +44,7 @@ export class Sound {
     const present = new Set(sounding.map(tag));
     for (const each of this.muted) if (!present.has(each)) this.muted.delete(each);
     const loud = sounding.filter((each) => !this.muted.has(tag(each)));
-    loud.sort((a, b) => names.indexOf(a.class) - names.indexOf(b.class));
+    loud.sort((a, b) => isTest(a) - isTest(b) || names.indexOf(a.class) - names.indexOf(b.class));
     const wanted = isDead ? "lost" : loud[0]?.class || "";
     if (wanted !== this.playing) {
       this.stop();

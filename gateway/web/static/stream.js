@@ -12,6 +12,7 @@ export class Stream {
     this.onChange = onChange; // (kind, details)
     this.onLoggedOut = onLoggedOut;
     this.alarms = new Map();
+    this.marks = new Map();
     this.revision = -1;
     this.counts = null;
     this.beat = null;
@@ -56,6 +57,7 @@ export class Stream {
     const before = this.alarms;
     const isFirst = this.revision < 0;
     this.alarms = new Map(body.alarms.map((each) => [each.id, each]));
+    this.marks = new Map(body.marks.map((each) => [markKey(each), each]));
     this.revision = body.revision;
     this.counts = body.counts;
     const came = body.alarms.filter((each) => !before.has(each.id)).length;
@@ -75,6 +77,10 @@ export class Stream {
       if (alarm.is_open) this.alarms.set(alarm.id, alarm);
       else this.alarms.delete(alarm.id);
     }
+    for (const mark of body.marks) {
+      if (mark.is_set) this.marks.set(markKey(mark), mark);
+      else this.marks.delete(markKey(mark));
+    }
     this.onChange("change", { fresh, changed: body.alarms });
   }
 
@@ -87,9 +93,9 @@ export class Stream {
     this.onChange("beat", {});
   }
 
-  // The revision and the number of alarms of each class must be what is shown.
+  // The revision and the number of alarms of each class, and of marks, must be what is shown.
   isInStep(body) {
-    if (body.revision !== this.revision) return false;
+    if (body.revision !== this.revision || body.counts.marks !== this.marks.size) return false;
     const mine = {};
     for (const alarm of this.alarms.values()) mine[alarm.class] = (mine[alarm.class] || 0) + 1;
     return Object.entries(body.counts.by_class).every(([name, n]) => n === (mine[name] || 0));
@@ -127,3 +133,5 @@ export class Stream {
     return Date.now() + this.offsetMs;
   }
 }
+
+const markKey = ({ mark, scope, key }) => `${mark}|${scope}|${key}`;

@@ -48,6 +48,10 @@ const WORDS = {
   muteHelp: ["停止本画面现在的声音;有新报警会再响", "Stops the present sound of this screen; a new alarm sounds again"],
 
   alarmList: ["报警列表", "Alarms"],
+  quietBut: [
+    "列表里没有报警,另有 {muted} 条不在列表里(见下) · 在线 {online}/{total} · 离线 {offline} · 状态未知 {unknown}",
+    "No alarm in the list; {muted} more are not in it (see below) · online {online}/{total} · offline {offline} · unknown {unknown}",
+  ],
   quiet: ["无报警 · 在线 {online}/{total} · 离线 {offline} · 状态未知 {unknown}", "No alarms · online {online}/{total} · offline {offline} · unknown {unknown}"],
   firstFire: ["首火警", "First fire alarm"],
   online: ["在线", "Online"],
@@ -62,15 +66,13 @@ const WORDS = {
   isReturned: ["已恢复 {at}", "returned {at}"],
   isLatched: ["保持(待复位)", "latched until reset"],
   isUnconfirmed: ["重启前的报警,设备尚未再次上报", "From before a restart; its device has not reported since"],
-  drill: ["演练", "DRILL"],
-  walk_test: ["走测", "WALK TEST"],
-  commissioning: ["调试", "COMMISSIONING"],
-  shelvedUntil: ["搁置到 {at}", "shelved until {at}"],
-  outOfService: ["停用或检修中", "out of service"],
   hasEnded: ["已结束,见记录", "Ended: see the records"],
   times: ["第 {n} 次", "{n} times"],
   members: ["含 {n} 条", "{n} under it"],
   waiting: ["另有 {n} 条:原因已恢复,正在等设备恢复,过后仍未恢复的会列出", "{n} more: their cause is gone, the devices may follow; those that do not will be listed"],
+  unfoldMembers: ["展开 {n} 条", "Show {n}"],
+  foldMembers: ["收起 {n} 条", "Hide {n}"],
+  moreRows: ["还有 {n} 条", "{n} more"],
   chattering: ["反复出现,只计次数", "keeps coming and going: only counted"],
   isStale: ["已超过 24 小时", "for more than 24 hours"],
   isClockUnsure: ["报警时网关时钟未校准,时间可能不准", "The gateway's clock was not synchronised then: the time may be wrong"],
@@ -79,6 +81,13 @@ const WORDS = {
   verifying: ["核实中", "Verifying"],
   handling: ["处置中", "In hand"],
   closed: ["已办结", "Closed"],
+  fireConfirmed: ["火警已确认", "Fire confirmed"],
+  isOutOfService: ["检修/停用中:只记录,不报警", "Out of service: recorded, not annunciated"],
+  isSuppressed: ["已归入其原因报警", "Stands under the alarm that is its cause"],
+  isShelved: ["已搁置至 {at} · {by}", "Shelved until {at} · {by}"],
+  within: ["{n} 秒内", "within {n} s"],
+  possibleCause: ["可能原因:{text}。", "Possible cause: {text}."],
+  consequence: ["不处理的后果:{text}。", "If nothing is done: {text}."],
   real: ["核实:真实", "verified real"],
   falseAlarm: ["核实:误报", "verified false"],
   plan: ["处置步骤", "Steps"],
@@ -93,6 +102,11 @@ const WORDS = {
   powerOff: ["断电", "power off"],
   setTo: ["设为 {value}", "set to {value}"],
   call120: ["超过 3 分钟无人接警:请拨打 120,报地址 {place}", "Nobody has taken it for over 3 minutes: call 120, address {place}"],
+  call120Title: ["求助超过 3 分钟无人接警:请拨打 120,报这个地址", "Nobody has taken this call for over 3 minutes: phone 120 and say this address"],
+  call120Drill: ["演练:到这里应拨打 120 — 演练时不要真拨", "Drill: now 120 would be phoned. Do not phone in a drill"],
+  call120Since: ["{at} 呼救", "called at {at}"],
+  call120More: ["另有 {n} 个求助也无人接警", "{n} more calls that nobody has taken"],
+  dial120: ["拨打 120", "Phone 120"],
   toldLine: ["通知 {who}({channel})", "told {who} ({channel})"],
   commandSummary: ["自动动作:已执行 {done}/{all}", "Automatic actions: {done} of {all} done"],
 
@@ -115,6 +129,47 @@ const WORDS = {
   done: ["已执行:{verb}", "Done: {verb}"],
   retrying: ["没有收到回答,正在核对是否生效…", "No answer: finding out whether it happened…"],
   unsure: ["没有收到回答,不能确定是否生效:请看报警的状态。", "No answer. It may or may not have happened: look at the alarm."],
+
+  shelve: ["搁置", "Shelve"],
+  unshelve: ["取消搁置", "Unshelve"],
+  shelveOpen: ["搁置…(暂时不报警)", "Shelve… (not annunciated for a while)"],
+  howLong: ["多久", "How long"],
+  reason: ["理由(必填)", "Reason (required)"],
+  needReason: ["请写明理由。", "State the reason."],
+  minutes: ["{n} 分钟", "{n} min"],
+  hours: ["{n} 小时", "{n} h"],
+  days: ["{n} 天", "{n} days"],
+  noEnd: ["直到取消", "until lifted"],
+  until: ["至 {at}", "until {at}"],
+
+  asideTitle: ["不在报警列表里的:", "Not in the list of alarms: "],
+  none: ["无", "none"],
+  list_shelved: ["搁置", "Shelved"],
+  list_service: ["检修/停用中的报警", "Alarms out of service"],
+  list_suppressed: ["归入其它报警", "Under another alarm"],
+  list_stale: ["超过 24 小时(也在列表里)", "Over 24 h (also in the list)"],
+  list_marks: ["标记", "Marks"],
+  nowQuiet: ["现在没有报警", "no alarm now"],
+  liftMark: ["提前结束", "End now"],
+  lifted: ["已结束:{mark}", "Ended: {mark}"],
+  marked: ["已设置:{mark}", "Set: {mark}"],
+  unsureMark: ["没有收到回答,不能确定是否生效:请看上面的标记。", "No answer. It may or may not have happened: look at the marks above."],
+  markTitle: ["演练、走测、调试、检修、停用、外出", "Drill, walk test, commissioning, service, disable, away"],
+  markWhat: ["标记", "Mark"],
+  markScope: ["范围", "Scope"],
+  markKey: ["哪里", "Where"],
+  markGo: ["开始", "Begin"],
+  testLine: ["{mark}中 · {where} · {left} · {by}: {reason}", "{mark} · {where} · {left} · {by}: {reason}"],
+  testMore: ["另有 {n} 处", "{n} more places"],
+  timeLeft: ["还剩 {span}", "{span} left"],
+  example_point: ["例:3-2-03-0301/smoke/alarm", "3-2-03-0301/smoke/alarm"],
+  example_device: ["例:3-2-03-0301/smoke", "3-2-03-0301/smoke"],
+  example_room: ["例:3-2-03-0301", "3-2-03-0301"],
+  example_floor: ["例:3-2-03", "3-2-03"],
+  example_unit: ["例:3-2", "3-2"],
+  example_building: ["例:3", "3"],
+  example_zone: ["例:地下充电区", "name of the zone"],
+  example_site: ["", ""],
 
   system: ["系统", "System"],
   loss: ["拒收与丢弃(按原因)", "Refused and lost (by reason)"],
@@ -150,6 +205,27 @@ export const CLASSES = {
   maintenance: ["维护", "Maintenance", "○"],
 };
 
+export const MARKS = {
+  drill: ["演练", "Drill"],
+  walk_test: ["走测", "Walk test"],
+  commissioning: ["调试", "Commissioning"],
+  out_of_service: ["检修", "Out of service"],
+  disabled: ["停用(屏蔽)", "Disabled"],
+  away: ["外出", "Away"],
+  shelved: ["搁置", "Shelved"],
+};
+
+export const SCOPES = {
+  building: ["楼栋", "Building"],
+  unit: ["单元", "Unit"],
+  floor: ["楼层", "Floor"],
+  room: ["房间", "Room"],
+  zone: ["区域", "Zone"],
+  device: ["设备", "Device"],
+  point: ["测点", "Point"],
+  site: ["全小区", "Whole site"],
+};
+
 const KINDS = {
   raised: ["报警", "alarm"],
   reraised: ["再次报警", "alarm again"],
@@ -170,6 +246,7 @@ const KINDS = {
   out_of_service: ["检修/停用", "out of service"],
   in_service: ["恢复使用", "back in service"],
   unmarked: ["不再是测试", "no longer a test"],
+  mark: ["设置标记", "marked"],
   escalated: ["无人接警,升级", "escalated: nobody has taken it"],
   unverified: ["超时未核实", "not verified in time"],
 };
@@ -224,6 +301,24 @@ export const outcomeName = (outcome) => (OUTCOMES[outcome || "open"] || [outcome
 export const noticeName = (state) => (NOTICES[state] || [state, state])[index];
 export const reasonName = (reason) => (REASONS[reason] || [reason, reason])[index];
 
+export const markName = (mark) => (MARKS[mark] || [mark, mark])[index];
+export const scopeName = (scope) => (SCOPES[scope] || [scope, scope])[index];
+
+// A place of a mark as people say it: 3栋, 3栋2单元, 全小区.
+export function scopeText(scope, key) {
+  const [building, unit, floor] = key.split("-");
+  if (scope === "building") return index ? `Building ${building}` : `${building}栋`;
+  if (scope === "unit") return index ? `Building ${building}, unit ${unit}` : `${building}栋${unit}单元`;
+  if (scope === "floor") return index ? `Building ${building}, unit ${unit}, floor ${floor}` : `${building}栋${unit}单元${floor.replace(/^0+(?=\d)/, "").replace(/^B/, "地下")}层`;
+  if (scope === "site") return scopeName("site");
+  return scope === "room" ? placeName(key) : key;
+}
+
+export function minutesText(n) {
+  if (n % 1440 === 0) return word("days", { n: n / 1440 });
+  return n % 60 === 0 ? word("hours", { n: n / 60 }) : word("minutes", { n });
+}
+
 // 3-2-03-0301 as people say it; anything else as it is written.
 export function placeName(place) {
   const parts = /^(\w+)-(\w+)-(\w+)-(\w+)$/.exec(place);
@@ -241,24 +336,15 @@ export function spotName(alarm) {
   return placeName(alarm.place) + (part ? ` · ${part}` : "");
 }
 
-// Not a real alarm: said wherever the alarm stands.
-export const marksText = (alarm) => alarm.marks.map((each) => word(each)).join(" · ");
-
-// One that nobody is told of.
-export function mutedText(alarm) {
-  const until = alarm.shelved_until_at && word("shelvedUntil", { at: clockText(Date.parse(alarm.shelved_until_at)) });
-  return [until, alarm.is_out_of_service && word("outOfService")].filter(Boolean).join(" · ");
-}
-
 // At 180 s the screen asks for an ambulance, whether or not somebody has opened the alarm.
 export function call120Text(alarm) {
   const isLate = alarm.class === "sos" && alarm.is_open && alarm.handling === "new" && alarm.escalated_s >= CALL_120_S;
-  return isLate ? word("call120", { place: placeName(alarm.place) }) : "";
+  return isLate && !alarm.marks.length ? word("call120", { place: placeName(alarm.place) }) : "";
 }
 
-// What has happened, and the value where it is a number: "… · 1043 W".
+// What has happened, and the value where a device measured a number: "… · 1043 W".
 export function whatText(alarm) {
-  const value = typeof alarm.value === "number" ? `${Number(alarm.value.toFixed(1))} ${alarm.unit}`.trim() : "";
+  const value = typeof alarm.value === "number" && alarm.device ? `${Number(alarm.value.toFixed(1))} ${alarm.unit}`.trim() : "";
   return [alarm.text || alarm.title, value].filter(Boolean).join(" · ");
 }
 

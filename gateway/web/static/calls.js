@@ -1,0 +1,33 @@
+// A call for help that nobody has taken for three minutes: whom to phone, and the address to say (alarms.md section 5).
+
+import { find, make, show } from "./dom.js";
+import { isTest } from "./marks.js";
+import { clockText, placeName, word } from "./words.js";
+
+const CALL_120_S = 180;
+const MOST_CARDS = 3;
+
+export function isLate(alarm) {
+  return alarm.class === "sos" && alarm.is_open && !alarm.is_muted && alarm.handling === "new" && alarm.escalated_s >= CALL_120_S;
+}
+
+export function drawCalls(alarms, site, onOpen) {
+  const late = alarms.filter(isLate);
+  const state = JSON.stringify([word("call120Title"), late.map((each) => each.id)]);
+  const bar = find("call-bar");
+  show(bar, late.length > 0);
+  if (bar.dataset.state === state) return;
+  bar.dataset.state = state;
+  const more = late.length > MOST_CARDS ? make("strong", { textContent: word("call120More", { n: late.length - MOST_CARDS }) }) : "";
+  bar.replaceChildren(...late.slice(0, MOST_CARDS).map((each) => card(each, site, onOpen)), more);
+}
+
+function card(alarm, site, onOpen) {
+  const address = [site, placeName(alarm.place)].filter(Boolean).join(" ");
+  const title = word(isTest(alarm) ? "call120Drill" : "call120Title");
+  return make("div", { className: "card" },
+    make("div", { className: "words" }, make("b", { textContent: `${title} · ${word("call120Since", { at: clockText(Date.parse(alarm.raised_at)) })}` }),
+      make("p", { className: "address", textContent: address })),
+    isTest(alarm) ? "" : make("a", { href: "tel:120", className: "dial", textContent: word("dial120") }),
+    make("button", { type: "button", textContent: word("handle"), on: { click: () => onOpen(alarm.id) } }));
+}
