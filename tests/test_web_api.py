@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from gateway.model import Alarm, AlarmClass
+from gateway.model import SYSTEM, Alarm, AlarmClass
 from gateway.web import marks, reports, schemas
 from gateway.web.ports import Health, UplinkHealth
 from gateway.web.shield import MAX_BODY
@@ -98,6 +98,18 @@ async def test_the_list_is_in_duty_order() -> None:
             ("sos", "new"),
             ("fault", "new"),
         ]
+
+
+async def test_a_confirmed_fire_leads_those_it_consists_of() -> None:
+    """It is the newest of the three, and the first that people must see."""
+    async with running_web() as web, web.officer() as client:
+        smoke = web.gateway.raise_alarm(room="0301")
+        web.gateway.raise_alarm(room="0302")
+        data = {"rule": "fire-confirmed", "point": "@zone:A", "device": "", "occurrence": 1, "class": "fire",
+                "title": "确认火警", "place": "A", "value": 2, "latches": True, "sounds": True}  # fmt: skip
+        confirmed = web.gateway.tell("fire-confirmed:@zone:A:1", "raised", SYSTEM, data)
+        listed = (await client.get("/api/v1/alarms")).json()["alarms"]
+        assert [each["id"] for each in listed][:2] == [confirmed.id, smoke.id]
 
 
 async def test_an_alarm_comes_with_what_to_do() -> None:

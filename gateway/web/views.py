@@ -202,7 +202,7 @@ def device_view(device: Device, state: str, since: datetime | None, reason: str)
 def in_duty_order(alarms: list[Alarm]) -> list[Alarm]:
     """Class, then those nobody has taken, then the oldest (console.md, screen rules); consequences after causes.
 
-    What is only a drill or a test comes after everything that is real.
+    What is only a drill or a test comes after everything that is real, a confirmed fire before those it consists of.
     """
     return sorted(
         alarms,
@@ -211,6 +211,7 @@ def in_duty_order(alarms: list[Alarm]) -> list[Alarm]:
             each.alarm_class.rank,
             each.suppressed_by != "",
             each.handling != "new",
+            not each.point_id.startswith("@"),
             each.raised_at,
             each.id,
         ),

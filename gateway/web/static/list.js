@@ -13,6 +13,7 @@ export function inDutyOrder(alarms) {
   return [...alarms].sort((a, b) => isTest(a) - isTest(b) || RANK.indexOf(a.class) - RANK.indexOf(b.class)
     || (a.suppressed_by !== "") - (b.suppressed_by !== "")
     || (a.handling !== "new") - (b.handling !== "new")
+    || b.point.startsWith("@") - a.point.startsWith("@") // a confirmed fire before those it consists of
     || a.raised_at.localeCompare(b.raised_at) || (a.id < b.id ? -1 : 1));
 }
 
