@@ -59,6 +59,13 @@ rules:
     tell:
 """
 _PLACE = re.compile(r"\d-\d-\d\d-\d{4}")
+_SAID = re.compile(r"(\d)栋(\d)单元(\d+)层(\d{4})室")  # how a notice names it
+
+
+def _place_in(message: str) -> str:
+    """The address of the flat that a notice is about; "?" where it names none."""
+    found = _SAID.search(message)
+    return f"{found[1]}-{found[2]}-{int(found[3]):02}-{found[4]}" if found else "?"
 
 
 class Receiver:
@@ -75,8 +82,7 @@ class Receiver:
             def do_POST(self) -> None:  # the library's name
                 came_s = time.perf_counter()
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                found = _PLACE.search(body["message"])
-                heard.append((float(self.path.rpartition("/")[2]), found[0] if found else "?", came_s))
+                heard.append((float(self.path.rpartition("/")[2]), _place_in(body["message"]), came_s))
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
