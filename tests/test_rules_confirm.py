@@ -382,21 +382,3 @@ def test_confirmed_is_what_the_open_alarms_say(moves: list[tuple[str, str]]) -> 
 
 def _zone(device_id: str) -> str:
     return {A: "east", B: "east", MCP: "east", ELSEWHERE: "west"}.get(device_id, "")
-
-
-@pytest.mark.parametrize("mark", ["disabled", "out_of_service", "walk_test"])
-@pytest.mark.parametrize("is_marked_first", [True, False])
-def test_a_person_confirms_a_fire_in_a_compartment_that_is_marked(mark: str, *, is_marked_first: bool) -> None:
-    """Marks of devices do not take a person's word away: doors open, people are told, the alarm is no test."""
-    player = Player(community())
-    if is_marked_first and mark != "disabled":  # a disabled detector raises nothing to confirm
-        assert player.mark(0, mark, "zone", "east", "60").replies[0].is_accepted
-    player.read(1, f"{A}/alarm", True)
-    if not is_marked_first or mark == "disabled":
-        assert player.mark(2, mark, "zone", "east", "60").replies[0].is_accepted
-    player.do(3, Verb.TAKE)
-    step = player.do(4, Verb.VERIFY, real="true")
-    assert "3-1-01-0100/door/release" in {each.point_id for each in step.commands}
-    assert step.notices
-    confirmed = player.engine.alarms[f"{CONFIRMED}"]
-    assert (confirmed.marks, confirmed.is_muted) == ((), False)

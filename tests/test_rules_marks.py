@@ -8,15 +8,10 @@ import pytest
 
 from gateway.model import (
     Actor,
-    Alarm,
-    AlarmClass,
     AlarmCondition,
-    Condition,
     Handling,
     Mark,
-    Scope,
     Verb,
-    Watched,
     isa_state,
 )
 from gateway.rules import marks
@@ -33,7 +28,7 @@ from tests.support_marks import (
     outputs,
     shelve,
 )
-from tests.support_rules import WANG, ZHANG, Player, device, rule, site
+from tests.support_rules import WANG
 
 # Marks: who, where, how long -----------------------------------------------------------------------------------
 
@@ -272,74 +267,6 @@ def test_a_late_request_sets_no_mark() -> None:
     asked = player.request(Verb.MARK, next(iter(player.read(0, SMOKE, True).alarms.values())), WANG, 0.0)
     (reply,) = player.step(60, asked).replies
     assert reply.code == Code.EXPIRED
-
-
-# Marks and conditions of several devices -----------------------------------------------------------------------
-
-
-def a_zone(condition: Condition, cls: AlarmClass = AlarmClass.FIRE, *, points: tuple[str, ...] = ()) -> Player:
-    """Two smoke detectors of one zone with a fire rule each, and one rule over the group."""
-    devices = [device(f"3-2-03-030{n}/smoke", "smoke", {"alarm": "bool"}, zone="A") for n in (1, 2)]
-    alarms = [each.points[0].id for each in devices]
-    rules = [
-        rule(alarms, Condition("equals", True), AlarmClass.FIRE, id="pre", latches=True),
-        rule(points, condition, cls, id="group", latches=cls is AlarmClass.FIRE),
-    ]
-    return Player(site(devices, rules))
-
-
-ONE, TWO = "3-2-03-0301/smoke/alarm", "3-2-03-0302/smoke/alarm"
-
-
-def of_group(player: Player) -> list[Alarm]:
-    return [each for each in player.engine.alarms.values() if each.rule_id == "group"]
-
-
-@pytest.mark.parametrize("mark", ["disabled", "out_of_service", "walk_test"])
-@pytest.mark.parametrize("kind", ["confirmed", "devices"])
-def test_a_device_that_people_work_on_is_no_witness_until_they_are_done(mark: str, kind: str) -> None:
-    """Neither a confirmed fire nor a coincidence; when the mark ends, what is still true counts at once."""
-    held = (Watched((ONE, TWO), Condition("equals", True)),)
-    condition = {
-        "confirmed": Condition("confirmed", same=Scope.ZONE),
-        "devices": Condition("devices", count=2, same=Scope.ZONE, parts=held),
-    }[kind]
-    player = a_zone(condition)
-    player.mark(0, mark, "device", "3-2-03-0301/smoke", "60")
-    player.read(1, ONE, True)
-    player.read(2, TWO, True)
-    assert not of_group(player)
-    player.step(1000)
-    assert not of_group(player)
-    player.step(3600)
-    (alarm,) = of_group(player)
-    assert alarm.is_heard
-
-
-@pytest.mark.parametrize(("scope", "key", "expected"), [("zone", "A", ("drill",)), ("room", "3-2-03-0301", ())])
-def test_a_confirmed_fire_is_a_drill_only_where_all_of_it_is(scope: str, key: str, expected: tuple[str, ...]) -> None:
-    """A drill in one room beside real smoke in the other confirms a fire for real."""
-    player = a_zone(Condition("confirmed", same=Scope.ZONE))
-    player.mark(0, "drill", scope, key, "60")
-    player.read(1, ONE, True)
-    player.read(2, TWO, True)
-    (alarm,) = of_group(player)
-    assert alarm.marks == expected
-
-
-def test_nobody_expects_a_sign_of_life_of_who_is_away() -> None:
-    """外出: the window stands still for the room that is away, and goes on when it is over."""
-    still = Condition("still", within_s=3600.0, same=Scope.ROOM, parts=(Watched((ONE,), Condition("equals", True)),))
-    player = a_zone(still, AlarmClass.SOS)
-    player.read(0, ONE, False)
-    player.mark(1800, "away", "room", "3-2-03-0301", "1440", actor=ZHANG)
-    player.step(80_000)
-    assert not of_group(player)
-    player.mark(80_001, "away", "room", "3-2-03-0301", verb=Verb.UNMARK, actor=ZHANG)
-    player.step(80_001 + 1790)
-    assert not of_group(player)
-    player.step(80_001 + 1810)
-    assert len(of_group(player)) == 1
 
 
 # Bounds --------------------------------------------------------------------------------------------------------

@@ -23,14 +23,23 @@ which points, and what is told, is not decided here.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from gateway.model import Alarm, AlarmClass, AlarmCondition, Device, Handling, Now, Rule, Step, TimerChange
-from gateway.rules.gathered import Gathered
-from gateway.rules.marks import UNTOLD
+from gateway.model import Alarm, AlarmCondition, Device, Now, Rule, Step, TimerChange
+from gateway.rules.gathered import (
+    CABINET,
+    GATHERED_CLASSES,
+    SITE_SOURCE,
+    Gathered,
+    building_source,
+    cabinets_of,
+    is_alone,
+    is_free,
+    is_muted_anyway,
+)
 from gateway.rules.points import ONLINE
 from gateway.rules.timers import Timers
 from gateway.rules.watch import Watch
@@ -42,8 +51,6 @@ SITE_LEAST = 7  # so that at most 7 lines of a rule, and the causes themselves, 
 JOIN_S = 600.0  # a group that took nobody for so long takes nobody any more
 SETTLE_S = 120.0  # after a cause has gone, until what is still lost is shown
 RECENT_S = 600.0  # a cause gathers alarms at most this much older than itself
-CABINET = "cabinet"
-_GATHERED = frozenset({AlarmClass.FAULT, AlarmClass.MAINTENANCE})
 
 
 class Ledger(Protocol):
@@ -92,7 +99,7 @@ class Grouping:
         self._causes: dict[str, str] = {}  # device id -> its open, active alarm `online`
         self._members: defaultdict[str, dict[str, None]] = defaultdict(dict)  # cause -> active members, in order
         self._recent: defaultdict[str, dict[str, None]] = defaultdict(dict)  # rule id -> sources raised just now
-        self._cabinets = _cabinets(devices.values())
+        self._cabinets = cabinets_of(devices.values())
         self._rings: dict[str, Callable[[str, Step], None]] = {
             "recent": self._forget_recent,
             "join": self._nothing,
@@ -101,7 +108,7 @@ class Grouping:
 
     def add(self, rule: Rule) -> None:
         """Let the alarms of ``rule`` be gathered; makes the sources of its group alarms."""
-        if not rule.groups or rule.alarm_class not in _GATHERED or rule.latches:
+        if not rule.groups or rule.alarm_class not in GATHERED_CLASSES or rule.latches:
             return
         self._rules.add(rule.id)
         self._book.cause_of, self._book.after = self.cause_of, self.after
@@ -113,8 +120,8 @@ class Grouping:
             if "building" in rule.groups and device.place.building and device.bus_id:
                 buildings.add(device.place.building)
         places = [
-            (_site(), "全小区"),
-            *((_building(each), f"{each} 栋") for each in sorted(buildings)),
+            (SITE_SOURCE, "全小区"),
+            *((building_source(each), f"{each} 栋") for each in sorted(buildings)),
         ]
         for source, place in places:
             self._book.watches[rule.id, source] = Gathered(plain, source, place)
@@ -217,7 +224,7 @@ class Grouping:
         """A cause that is seen after its consequences: gather those that nobody has in hand."""
         by = cause.suppressed_by or cause.id
         for alarm in list(self._book.alarms.values()):
-            if alarm.rule_id not in self._rules or alarm.id == cause.id or not _is_free(alarm):
+            if alarm.rule_id not in self._rules or alarm.id == cause.id or not is_free(alarm):
                 continue
             age_s = (step.now.utc - alarm.raised_at).total_seconds()
             device = self._devices.get(alarm.device_id)
@@ -233,17 +240,20 @@ class Grouping:
         """The group that the new alarm of ``watch`` belongs to, or makes; remembers it when there is none."""
         rule = watch.rule
         building = self._building_of(watch)
-        for source in (_site(), building):
+        for source in (SITE_SOURCE, building):
             group = self._open(rule.id, source) if source else None
             if group is not None and _join_key(rule.id, source) in self._timers:
                 return self._join(group, step)
         recent = self._recent[rule.id]
-        alone = [w for each in recent if (w := self._book.watches.get((rule.id, each))) is not None and _is_alone(w)]
+        alone = [w for each in recent if (w := self._book.watches.get((rule.id, each))) is not None and is_alone(w)]
         near = [w for w in alone if building and not isinstance(w, Gathered) and self._building_of(w) == building]
         # For the site counts what was told, gathered since or not: a flood that goes from building to building would
         # else be told building by building.
         is_site = len(recent) + 1 >= SITE_LEAST
-        for source, before, is_many in ((_site(), alone, is_site), (building, near, len(near) + 1 >= BUILDING_LEAST)):
+        for source, before, is_many in (
+            (SITE_SOURCE, alone, is_site),
+            (building, near, len(near) + 1 >= BUILDING_LEAST),
+        ):
             if source and is_many:
                 group = self._raise_group(rule.id, source, step)
                 if group is None:
@@ -329,7 +339,7 @@ class Grouping:
                 self._book.unsuppress(alarm, step)
             elif by := self._present_cause(watch):
                 self._gather(alarm, by, step)
-            elif _is_muted_anyway(alarm):
+            elif is_muted_anyway(alarm):
                 self._book.unsuppress(alarm, step)
             else:
                 by_rule[alarm.rule_id].append(alarm)
@@ -345,7 +355,7 @@ class Grouping:
         groups = {key: each for key, each in by_building.items() if key and len(each) >= BUILDING_LEAST}
         alone = [each for key, some in by_building.items() if key not in groups for each in some]
         if len(groups) + len(alone) >= SITE_LEAST:
-            groups, alone = {_site(): list(alarms)}, []
+            groups, alone = {SITE_SOURCE: list(alarms)}, []
         for source, some in groups.items():
             group = self._raise_group(rule_id, source, step)
             if group is None:
@@ -361,7 +371,7 @@ class Grouping:
 
     def _building_of(self, watch: Watch) -> str:
         """The source of the group of its building; "" where the rule has none for it."""
-        source = _building(self._devices[watch.device_id].place.building)
+        source = building_source(self._devices[watch.device_id].place.building)
         return source if (watch.rule.id, source) in self._book.watches else ""
 
     def _open(self, rule_id: str, source: str) -> Alarm | None:
@@ -379,37 +389,6 @@ class Grouping:
 
     def _nothing(self, _rest: str, _step: Step) -> None:
         """A group takes nobody any more: that the timer no longer runs says so."""
-
-
-def _is_free(alarm: Alarm) -> bool:
-    """Is it there, has nobody it in hand, and was it raised as what may be gathered (its rule may have changed)?"""
-    is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE and alarm.alarm_class in _GATHERED
-    return is_there and alarm.handling is Handling.NEW and not alarm.suppressed_by
-
-
-def _is_alone(watch: Watch) -> bool:
-    return watch.alarm is not None and _is_free(watch.alarm) and not _is_muted_anyway(watch.alarm)
-
-
-def _is_muted_anyway(alarm: Alarm) -> bool:
-    """Would nobody hear of it, also if it had no cause? What stands alone silently must not be heard as a group."""
-    return alarm.is_out_of_service or alarm.shelved_until_at is not None or not UNTOLD.isdisjoint(alarm.marks)
-
-
-def _cabinets(devices: Iterable[Device]) -> dict[str, tuple[str, ...]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for device in devices:
-        if CABINET in device.tags:
-            found[device.place.text].append(device.id)
-    return {place: tuple(ids) for place, ids in found.items()}
-
-
-def _building(name: str) -> str:
-    return f"@building:{name}" if name else ""
-
-
-def _site() -> str:
-    return "@site:"
 
 
 def _join_key(rule_id: str, source: str) -> str:
