@@ -90,7 +90,7 @@ async def test_an_alarm_appears_within_two_seconds_and_is_handled_to_the_end() -
         web.gateway.clear(alarm)
         await page.click("#panel button.verb-close")
         await expect(page.locator("#message")).to_have_text("办结要选结果、写原因。")
-        await page.select_option("[name=outcome]", "误报")
+        await page.select_option("select[name=outcome]", "误报")
         await page.fill("[name=cause]", "厨房油烟")
         await page.click("#panel button.verb-close")
         await expect(page.locator("#facts")).to_contain_text("已办结 · 误报")
@@ -234,7 +234,7 @@ async def test_what_is_being_typed_survives_a_burst_of_other_alarms() -> None:
     async with running_web(small_site(rooms=rooms)) as web, duty_screen(web) as page:
         first = web.gateway.raise_alarm(room=rooms[0])
         await page.click(f"{ROW} .open")
-        await page.select_option("[name=outcome]", "误报")
+        await page.select_option("select[name=outcome]", "误报")
         await page.type("[name=cause]", "厨房")
         for room in rooms[1:]:
             web.gateway.raise_alarm(room=room)
