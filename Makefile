@@ -28,7 +28,7 @@ demo: setup ## 启动演示小区 / run the demonstration community
 	@$(BIN)/python -m simulators.demo --port-offset $(PORT_OFFSET) --broker $(BROKER)
 
 test: setup ## 全部测试 / all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: setup ## 静态检查 / static checks
 	@$(BIN)/ruff format --check .
