@@ -144,7 +144,7 @@ def test_a_tag_of_a_sequence_is_of_all_its_parts(tmp_path: Path) -> None:
     found = with_rule(
         tmp_path,
         "{first: {kind: door, point: forced, is: true}, then: {kind: door, point: contact, is: false, tag: escape}, "
-        'within: 60s, same: room, tag: "!accessible"}',
+        'within: 60s, same: building, tag: "!accessible"}',
     )
     assert found.site is not None
     first, then = rule_of(found.site, "r").condition.parts

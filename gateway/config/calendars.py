@@ -152,6 +152,18 @@ def never_both(only: Calendar | None, unless: Calendar | None) -> bool:
     return not inside & ~(0 if unless is None else _minutes(unless.windows))
 
 
+def longest_open_s(only: Calendar | None, unless: Calendar | None) -> float | None:
+    """The longest time without a break inside ``only`` and outside ``unless``; None: it has no end, or is not known."""
+    if unless is not None and unless.off:
+        return None
+    week = (1 << _WEEK_MIN) - 1
+    bits = (week if only is None else _minutes(only.windows)) & ~(0 if unless is None else _minutes(unless.windows))
+    if bits == week:
+        return None
+    text = f"{bits:0{_WEEK_MIN}b}" * 2  # twice, as a week goes on into the next
+    return 60.0 * max(map(len, text.split("0")))
+
+
 def _minutes(windows: Iterable[Window]) -> int:
     """The minutes of a week that the windows cover, as bits; what runs over Sunday's end goes on at its beginning."""
     bits = 0

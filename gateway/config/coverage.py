@@ -83,6 +83,10 @@ def _check_confirmed(desk: Desk, rules: Rules, owners: Mapping[str, Device]) -> 
     """A fire that no second device can confirm waits for a person: say where that is."""
     confirming = [(each, each.condition.same) for each in rules.rules if each.condition.kind == "confirmed"]
     outside: Sequence[Device] = _burning(rules, owners)
+    if not any(each.alarm_class is AlarmClass.FIRE and each.condition.kind != "confirmed" for each in rules.rules):
+        for rule, _ in confirming:
+            _say_nothing_burns(desk, _part(rules, rule, "when", "confirmed"))
+        return
     for rule, same in confirming:
         assert same is not None, "confirmed names its areas"
         check_within(desk.findings, _burning(rules, owners), same, _part(rules, rule, "when"))
@@ -91,6 +95,22 @@ def _check_confirmed(desk: Desk, rules: Rules, owners: Mapping[str, Device]) -> 
         rule, same = confirming[-1]
         assert same is not None, "confirmed names its areas"
         say_unconfirmed(desk.findings, outside, same, _part(rules, rule, "when"))
+
+
+def _say_nothing_burns(desk: Desk, part: Part) -> None:
+    desk.findings.add(
+        "E612",
+        part.entry.at(*part.path),
+        Say(
+            "没有一条规则报 fire 类的警,没有火警可以确认,这条规则永远不会报警",
+            "no rule raises an alarm of class fire: there is nothing to confirm, this rule never fires",
+        ),
+        subject=part.subject,
+        fix=Say(
+            "先给探测器写规则,例如 when: {kind: smoke, point: alarm, is: true},raise: {class: fire}",
+            "write the rules of the detectors first: when: {kind: smoke, point: alarm, is: true}, raise: {class: fire}",
+        ),
+    )
 
 
 def _part(rules: Rules, rule: Rule, *path: str | int) -> Part:

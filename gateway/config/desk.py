@@ -130,6 +130,7 @@ class Desk:
     origins: dict[str, Entry] = field(default_factory=dict)  # device id to the item it came from
     by_kind: dict[str, list[Device]] = field(default_factory=dict)
     is_partial: bool = False  # a file could not be read: names may be missing that are defined there
+    is_whole: bool = True  # all devices are there: nothing was wrong when the rules were begun
 
     def via(self, via: str) -> DriverShape | None:
         """The driver that profiles call ``via``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from gateway.config.calendars import is_defined, never_both
+from gateway.config.calendars import is_defined, longest_open_s, never_both
 from gateway.config.desk import LIFE_SAFETY
 from gateway.config.findings import DEFINED, Findings, Say, perhaps
 from gateway.config.rule_shapes import RuleItem
@@ -33,8 +33,27 @@ def check_rule(findings: Findings, item: RuleItem, calendars: Calendars, part: P
                 subject=part.subject,
                 fix=Say("改日历,或删掉 unless", "change the calendar, or remove unless"),
             )
+        elif only or unless:
+            _check_delay(findings, item, longest_open_s(only, unless), part)
     if item.raise_.class_ in LIFE_SAFETY:
         _check_life_safety(findings, item, part)
+
+
+def _check_delay(findings: Findings, item: RuleItem, longest_s: float | None, part: Part) -> None:
+    """A delay begins anew whenever the calendar opens; only stillness waits meanwhile."""
+    delay_s = item.when.for_
+    if longest_s is None or delay_s < longest_s or item.when.still is not None:
+        return
+    findings.add(
+        "E613",
+        part.entry.at("when", "for"),
+        Say(
+            f"for 是 {delay_s / 3600:g} 小时,日历一次最多留 {longest_s / 3600:g} 小时,这条规则永远不会报警",
+            f"for is {delay_s / 3600:g} h, but the calendar leaves {longest_s / 3600:g} h at a time: it never fires",
+        ),
+        subject=part.subject,
+        fix=Say("把 for 改短,或改日历", "a shorter for, or another calendar"),
+    )
 
 
 def _check_life_safety(findings: Findings, item: RuleItem, part: Part) -> None:

@@ -14,7 +14,7 @@ from gateway.config.targets import BUILT_IN
 CheckExpression = Callable[[str, Mapping[str, str]], Sequence[tuple[int, int, str]]]
 """(text, {name: type of point}) -> what is wrong: (line, column, "Chinese / English"), both from 1."""
 
-_TOKENS = re.compile(
+TOKENS = re.compile(
     r"""(?P<comment>//[^\n]*)|(?P<text>[rb]*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'))"""
     r"""|(?P<number>\d[\w.]*)|(?P<name>(?<![\w.])[A-Za-z_]\w*)(?P<call>\s*\()?"""
 )
@@ -52,7 +52,7 @@ class Name(NamedTuple):
 def names_in(expression: str) -> list[Name]:
     """The names of points in ``expression``, each once: no functions, members, words or numbers."""
     found: dict[str, Name] = {}
-    for token in _TOKENS.finditer(expression):
+    for token in TOKENS.finditer(expression):
         name = token["name"]
         if name and not token["call"] and name not in _WORDS and name not in found:
             before = expression[: token.start()]
@@ -98,7 +98,7 @@ def check_text(desk: Desk, check: CheckExpression | None, expression: str, mould
     """Does the expression compile? Its own errors are told at their places."""
     types = dict.fromkeys(BUILT_IN, "bool") | {mould.base: mould.type for mould in moulds}
     problems = list(check(expression, types)) if check is not None else []
-    plain = _TOKENS.sub(lambda token: "x" * len(token[0]), expression)
+    plain = TOKENS.sub(lambda token: "x" * len(token[0]), expression)
     slip = next((fix for pattern, fix in _SLIPS if pattern.search(plain)), None)
     for line, column, message in problems[:1] if slip else problems:
         zh, _, en = message.partition(" / ")

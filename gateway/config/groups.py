@@ -9,6 +9,8 @@ from gateway.config.conditions import Conditions
 from gateway.config.desk import Desk
 from gateway.config.findings import Say
 from gateway.config.forms import UnfitError
+from gateway.config.order import check_order
+from gateway.config.pace import check_wait
 from gateway.config.rule_shapes import Level, When
 from gateway.config.scopes import check_enough, check_within, say_apart
 from gateway.config.shaping import Part
@@ -39,8 +41,10 @@ class Groups:
             raise UnfitError("devices", what, Say('加上 "within: 5m"', 'add "within: 5m"'))
         if level is None:
             return None
-        if check_within(self._findings, target.devices, same, part):
+        if self._desk.is_whole and check_within(self._findings, target.devices, same, part):
             check_enough(self._findings, target.devices, count, same, part)
+        if when.within is not None:
+            check_wait(self._findings, target, when.within, part)
         watched = Watched(target.points, level)
         return Condition("devices", count=count, within_s=when.within or 0.0, same=same, parts=(watched,))
 
@@ -50,7 +54,8 @@ class Groups:
             what = Say("网关自己产生的点不是动静", "what the gateway notes itself is no sign of anything")
             raise UnfitError("point", what, Say("写设备上报的点,例如 contact", "name points that devices report"))
         same = when.same or Scope.SITE
-        check_within(self._findings, target.devices, same, part)
+        if self._desk.is_whole:
+            check_within(self._findings, target.devices, same, part)
         watched = Watched(target.points, Condition("still"))
         return Condition("still", within_s=when.still or 0.0, same=same, parts=(watched,))
 
@@ -66,10 +71,14 @@ class Groups:
                 targets.append(made[1])
         if len(parts) < sum(each is not None for each in named.values()):
             return None
-        first, then = targets[0].devices, targets[1].devices
-        here, there = (check_within(self._findings, each, same, part) for each in (first, then))
-        if here and there and here.isdisjoint(there):
-            say_apart(self._findings, same, part)
+        if self._desk.is_whole:
+            first, then = targets[0].devices, targets[1].devices
+            here, there = (check_within(self._findings, each, same, part) for each in (first, then))
+            if here and there and here.isdisjoint(there):
+                say_apart(self._findings, same, part)
+        check_order(self._findings, parts, part)
+        for target in targets[:2]:
+            check_wait(self._findings, target, when.within or 0.0, part)
         return Condition("sequence", within_s=when.within or 0.0, same=same, parts=tuple(parts)), targets[:2]
 
     def _part(self, level: Level, tag: str | None, part: Part) -> tuple[Watched, Target] | None:

@@ -7,17 +7,29 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gateway.config.conditions import Conditions
-from gateway.config.desk import DETECTORS, LIFE_SAFETY, Desk, Profile
+from gateway.config.desk import DETECTORS, LIFE_SAFETY, ONLINE, Desk, Profile
 from gateway.config.expressions import CheckExpression, check_names, check_text, names_in
 from gateway.config.findings import Say
 from gateway.config.forms import UnfitError, form_of
 from gateway.config.groups import Groups
+from gateway.config.pace import check_pace
+from gateway.config.possible import Compile, verdict
 from gateway.config.rule_shapes import RuleItem, When
 from gateway.config.shaping import Part
 from gateway.config.targets import BUILT_IN, Ask, Target, find, meant_by
 from gateway.model import AlarmClass, Condition
 
 _VALUES = ("is", "above", "below", "changed_to")
+_NEVER = (
+    "E614",
+    Say("这个表达式永远不成立,这条规则永远不会报警", "this expression is never true: this rule never fires"),
+    Say("检查两边是不是矛盾,界限是不是在量程以外", "look for parts that exclude each other, and limits out of range"),
+)
+_ALWAYS = (
+    "W614",
+    Say("这个表达式一直成立,会一直报警", "this expression is always true: the alarm never ends"),
+    Say("检查界限,并且写 &&,或者写 ||", "check the limits; && is and, || is or"),
+)
 
 
 class Judged(NamedTuple):
@@ -33,10 +45,11 @@ class Judged(NamedTuple):
 class Judging:
     """Reads the conditions of rules."""
 
-    def __init__(self, desk: Desk, check: CheckExpression | None) -> None:
+    def __init__(self, desk: Desk, check: CheckExpression | None, compiled: Compile | None) -> None:
         self._desk = desk
         self._findings = desk.findings
         self._check = check
+        self._compiled = compiled
         self._conditions = Conditions(desk.findings)
         self._groups = Groups(desk, self._conditions)
 
@@ -85,6 +98,9 @@ class Judging:
         condition = self._condition(form, when, target, part)
         if condition is None:
             return None
+        check_pace(self._findings, when, target, part)
+        if when.point == [ONLINE] and when.is_ is not None:
+            self._check_lost(target, part)
         if condition.parts:
             return Judged(condition, (), (), (target,), is_prompt=False)
         is_prompt = condition.count == 1 and form in {*_VALUES, "expr"}
@@ -129,8 +145,36 @@ class Judging:
         if target is None:
             return None
         alike = {tuple(sorted({(m.base, m.type) for m in p.moulds})): p for p in target.profiles}
-        is_right = all(check_text(desk, self._check, text, each.moulds, part) for each in alike.values())
-        return target if is_right else None
+        if not all(check_text(desk, self._check, text, each.moulds, part) for each in alike.values()):
+            return None
+        self._check_possible(text, target, part)
+        return target
+
+    def _check_possible(self, text: str, target: Target, part: Part) -> None:
+        """An expression that is never true, or always."""
+        if self._check is None or self._compiled is None:
+            return
+        found = {verdict(text, each.moulds, self._compiled) for each in target.profiles}
+        if len(found) != 1 or found == {None}:
+            return
+        code, what, fix = _ALWAYS if found.pop() else _NEVER
+        self._findings.add(code, part.entry.at(*part.path, "expr"), what, subject=part.subject, fix=fix)
+
+    def _check_lost(self, target: Target, part: Part) -> None:
+        """Whether a device is there, asked of devices that are never given up."""
+        kinds = {device.profile for device in target.devices if device.bus_id}
+        profiles = [self._desk.profiles[each] for each in sorted(kinds) if each in self._desk.profiles]
+        if not profiles or any(
+            each.via != "mqtt" or each.offline_after_s is not None or getattr(each.params, "availability", None)
+            for each in profiles
+        ):
+            return
+        what = Say(
+            f"档案 {profiles[0].id} 没有写 offline_after:设备不响也不会算失联",
+            f"profile {profiles[0].id} has no offline_after: silence is never taken for a loss",
+        )
+        fix = Say('在档案里加一行 "offline_after: 12h"', 'add a line "offline_after: 12h" to the profile')
+        self._findings.add("W618", part.entry.at(*part.path, "point"), what, subject=part.subject, fix=fix)
 
     def _check_delay(self, item: RuleItem, target: Target, part: Part) -> None:
         """What tells of fire, gas and calls is told at once and always (alarms.md, section 3)."""

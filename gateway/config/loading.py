@@ -20,6 +20,7 @@ from gateway.config.expressions import CheckExpression
 from gateway.config.findings import ConfigErrors, Finding, Findings, Say, Source, Spot
 from gateway.config.outside import check_web
 from gateway.config.people import read_recipients, read_uplinks
+from gateway.config.possible import Compile
 from gateway.config.profiles import read_profile
 from gateway.config.rule_shapes import RulesFile
 from gateway.config.rules import Rules
@@ -50,13 +51,15 @@ def check(
     drivers: Mapping[str, DriverShape],
     uplinks: Mapping[str, type[BaseModel]],
     expressions: CheckExpression | None = None,
+    compiled: Compile | None = None,
 ) -> Checked:
     """Read and judge the configuration in ``directory``; never raises for what stands in the files.
 
-    ``expressions`` judges the text of expressions; without it only the names in them are judged.
+    ``expressions`` judges the text of expressions; without it only the names in them are judged. ``compiled`` makes a
+    function of one, to find out whether it can be true.
     """
     findings = Findings()
-    site = _Reading(directory, Desk(findings, drivers), uplinks, expressions).site()
+    site = _Reading(directory, Desk(findings, drivers), uplinks, expressions, compiled).site()
     return Checked(None if findings.errors else site, findings.sorted(), findings.dropped)
 
 
@@ -65,13 +68,14 @@ def load(
     drivers: Mapping[str, DriverShape],
     uplinks: Mapping[str, type[BaseModel]],
     expressions: CheckExpression | None = None,
+    compiled: Compile | None = None,
 ) -> Site:
     """The site described in ``directory``.
 
     Raises:
         ConfigErrors: with everything that is wrong; warnings alone do not raise.
     """
-    checked = check(directory, drivers, uplinks, expressions)
+    checked = check(directory, drivers, uplinks, expressions, compiled)
     if checked.site is None:
         raise ConfigErrors(checked.findings, checked.dropped)
     return checked.site
@@ -81,10 +85,16 @@ class _Reading:
     """One pass over the files, in an order in which everything is defined before it is used."""
 
     def __init__(
-        self, directory: Path, desk: Desk, uplinks: Mapping[str, type[BaseModel]], expressions: CheckExpression | None
+        self,
+        directory: Path,
+        desk: Desk,
+        uplinks: Mapping[str, type[BaseModel]],
+        expressions: CheckExpression | None,
+        compiled: Compile | None,
     ) -> None:
         self._directory = directory
         self._expressions = expressions
+        self._compiled = compiled
         self._calendars: dict[str, Calendar | None] | None = None
         self._desk = desk
         self._findings = desk.findings
@@ -145,7 +155,7 @@ class _Reading:
         check_buses(self._desk)
 
     def _rules(self, recipients: dict[str, Recipient] | None) -> tuple[Rule, ...]:
-        rules = Rules(self._desk, recipients, self._calendars, self._expressions)
+        rules = Rules(self._desk, recipients, self._calendars, self._expressions, self._compiled)
         for path in self._files.listing("rules"):
             entry = self._entry(path)
             if entry is not None and self._shaped(RulesFile, entry) is not None:

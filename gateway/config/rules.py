@@ -10,6 +10,7 @@ from gateway.config.duties import Calendars, check_rule
 from gateway.config.expressions import CheckExpression
 from gateway.config.findings import Say
 from gateway.config.judging import Judged, Judging
+from gateway.config.possible import Compile
 from gateway.config.rule_shapes import RuleItem
 from gateway.config.shaping import Part, shape
 from gateway.config.tree import Entry
@@ -25,10 +26,12 @@ class Rules:
         recipients: Mapping[str, Recipient] | None,
         calendars: Calendars,
         check: CheckExpression | None,
+        compiled: Compile | None,
     ) -> None:
         self._desk = desk
         self._findings = desk.findings
-        self._judging = Judging(desk, check)
+        desk.is_whole = not desk.findings.errors
+        self._judging = Judging(desk, check, compiled)
         self._recipients = recipients
         self._calendars = calendars
         self._entries: dict[str, Entry] = {}

@@ -78,7 +78,7 @@ def say_unconfirmed(findings: Findings, outside: Sequence[Device], same: Scope, 
 
 
 def check_enough(findings: Findings, devices: Iterable[Device], count: int, same: Scope, part: Part) -> None:
-    """Warn where no area has ``count`` of the devices: the rule waits for what cannot come."""
+    """No area has ``count`` of the devices: the rule waits for what cannot come."""
     areas = Counter(area for each in devices if (area := area_of(each, same)) is not None)
     most = max(areas.values(), default=0)
     if not 0 < most < count:
@@ -86,10 +86,10 @@ def check_enough(findings: Findings, devices: Iterable[Device], count: int, same
     name = AREAS[same]
     nowhere = name.zh + "没有" if same is Scope.SITE else f"没有一个{name.zh}里有"
     findings.add(
-        "W613",
+        "E612",
         part.entry.at(*part.path, "devices"),
         Say(
-            f"{nowhere} {count} 台这样的设备(最多 {most} 台),这条规则不会报警",
+            f"{nowhere} {count} 台这样的设备(最多 {most} 台),这条规则永远不会报警",
             f"nowhere ({name.en}) are there {count} such devices ({most} at most): this rule never fires",
         ),
         subject=part.subject,
@@ -98,13 +98,13 @@ def check_enough(findings: Findings, devices: Iterable[Device], count: int, same
 
 
 def say_apart(findings: Findings, same: Scope, part: Part) -> None:
-    """Warn that the parts of a sequence never meet in one area."""
+    """The parts of a sequence never meet in one area."""
     name = AREAS[same]
     findings.add(
-        "W613",
+        "E612",
         part.entry.at(*part.path, "same"),
         Say(
-            f"没有一个{name.zh}里同时有 first 和 then 的设备,这条规则不会报警",
+            f"没有一个{name.zh}里同时有 first 和 then 的设备,这条规则永远不会报警",
             f"no {name.en} has devices of both first and then: this rule never fires",
         ),
         subject=part.subject,

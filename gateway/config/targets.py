@@ -50,7 +50,7 @@ def find(desk: Desk, ask: Ask, part: Part) -> Target | None:
         return None
     is_told = False
     for index, name in enumerate(ask.points):
-        if name not in BUILT_IN and not any(profile.has(name) for profile in meant):
+        if not any(_has(profile, name) for profile in meant):
             say_no_point(desk, ask, meant, name, part._replace(path=(*part.path, "point", index)))
             is_told = True
     if is_told or not _all_kinds_have(desk, ask, meant, part):
@@ -67,6 +67,13 @@ def meant_by(desk: Desk, ask: Ask, part: Part) -> list[Profile]:
         return []
     meant = [p for p in desk.profiles.values() if ask.kinds is None or p.kind in ask.kinds]
     return meant + [PSEUDO[kind] for kind in ask.kinds or () if kind in PSEUDO]
+
+
+def _has(profile: Profile, name: str) -> bool:
+    """``online`` is everybody's, ``responding`` is that of devices with an output."""
+    if name == RESPONDING:
+        return any(each.is_writable for each in profile.moulds)
+    return name == ONLINE or profile.has(name)
 
 
 def _own(desk: Desk, ask: Ask, meant: Sequence[Profile]) -> Target:

@@ -191,6 +191,17 @@ class ModbusPoint(PointModel):
         return Scale(self.scale, self.offset)
 
     @property
+    def span(self) -> tuple[float, float, float, float] | None:
+        """The lowest and highest value of its register, their step, and the value of 0; None: no whole number."""
+        size = WIDTHS[self.type] * 16
+        if self.type == "bool" or self.type.startswith("float"):
+            return None
+        first, last = (0, 2**size - 1) if self.type.startswith("u") else (-(2 ** (size - 1)), 2 ** (size - 1) - 1)
+        decimals = self.scaling.decimals
+        low, high = sorted(float(self.scaling.value(raw, decimals)) for raw in (first, last))
+        return low, high, abs(self.scale), self.offset
+
+    @property
     def width(self) -> int:
         """In addresses of its table."""
         return WIDTHS[self.type]
