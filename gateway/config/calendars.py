@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.config.findings import DEFINED, Findings, Say, perhaps
-from gateway.config.shapes import Shape, SiteFile, custom, one_or_more
+from gateway.config.shapes import OneOrMore, Shape, SiteFile, custom, one_or_more
 from gateway.config.shaping import Part, shape
 from gateway.config.tree import Entry
 from gateway.model import Calendar, Window
@@ -58,11 +58,13 @@ def _date(value: str) -> str:
     )
 
 
-Minute = Annotated[int, BeforeValidator(_minute)]
+Minute = Annotated[int, BeforeValidator(_minute, json_schema_input_type=str)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun", "daily", "weekdays", "weekend"]
-Days = Annotated[list[Day], BeforeValidator(one_or_more), Field(min_length=1, max_length=10)]
+Days = Annotated[
+    list[Day], BeforeValidator(one_or_more, json_schema_input_type=Day | list[Day]), Field(min_length=1, max_length=10)
+]
 
-Dates = Annotated[list[Annotated[str, AfterValidator(_date)]], BeforeValidator(one_or_more), Field(max_length=400)]
+Dates = Annotated[list[Annotated[str, AfterValidator(_date)]], OneOrMore, Field(max_length=400)]
 
 
 def _daily() -> list[Day]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.config.shapes import Duration, Name, Names, Shape, Span, Text, Title, custom, one_or_more
+from gateway.config.shapes import Duration, Name, Names, Shape, Span, Text, Title, WrittenDuration, custom, one_or_more
 from gateway.model import AlarmClass, Scope
 
 _FULL_STOP = re.compile("[。!?;]|[.!?;](?=\\s)|\\s*\n")
@@ -53,6 +53,7 @@ def _not_in_a_hurry(value: float) -> float:
     return value
 
 
+Cause = Literal["line", "cabinet", "building", "uplink"]
 Sentence = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_one_sentence)]
 
 
@@ -135,6 +136,16 @@ class Response(Shape):
     en: Sentence | None = None
 
 
+class Words(Shape):
+    """A text in each language."""
+
+    zh: Text
+    en: Text | None = None
+
+
+Said = Annotated[Words, BeforeValidator(_two_languages, json_schema_input_type=Text | Words)]
+
+
 class RuleItem(Shape):
     """One rule."""
 
@@ -144,12 +155,23 @@ class RuleItem(Shape):
     raise_: Raise = Field(alias="raise")
     only: str | None = None
     unless: str | None = None
-    cause: Text = ""
-    consequence: Text = ""
-    response: Annotated[Response, BeforeValidator(_two_languages)] | None = None
+    cause: Said | None = None
+    consequence: Said | None = None
+    response: (
+        Annotated[Response, BeforeValidator(_two_languages, json_schema_input_type=Sentence | Response)] | None
+    ) = None
     respond_within: Span | None = None
-    shelve: Annotated[Duration, BeforeValidator(_shelving), AfterValidator(_not_for_days)] | None = None
-    group: Annotated[list[Literal["line", "cabinet", "building", "uplink"]], BeforeValidator(one_or_more)] | None = None
+    shelve: (
+        Annotated[
+            Duration,
+            BeforeValidator(_shelving, json_schema_input_type=Literal["never"] | WrittenDuration),
+            AfterValidator(_not_for_days),
+        ]
+        | None
+    ) = None
+    group: Annotated[list[Cause], BeforeValidator(one_or_more, json_schema_input_type=Cause | list[Cause])] | None = (
+        None
+    )
     do: list[Do] | None = Field(default=None, max_length=50)
     plan: list[Title] | None = Field(default=None, max_length=50)
     tell: list[TellItem] | None = Field(default=None, max_length=50)

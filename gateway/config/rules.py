@@ -11,7 +11,7 @@ from gateway.config.expressions import CheckExpression
 from gateway.config.findings import Say
 from gateway.config.judging import Judged, Judging
 from gateway.config.possible import Compile
-from gateway.config.rule_shapes import RuleItem
+from gateway.config.rule_shapes import RuleItem, Words
 from gateway.config.shaping import Part, shape
 from gateway.config.tree import Entry
 from gateway.model import Action, Recipient, Rule, Tell
@@ -83,7 +83,8 @@ class Rules:
 
 
 def _rule(item: RuleItem, judged: Judged, actions: tuple[Action, ...], tells: tuple[Tell, ...]) -> Rule:
-    raised, response = item.raise_, item.response
+    raised, response, nothing = item.raise_, item.response, Words(zh="")
+    cause, consequence = item.cause or nothing, item.consequence or nothing
     return Rule(
         id=item.rule,
         title=item.title,
@@ -100,8 +101,10 @@ def _rule(item: RuleItem, judged: Judged, actions: tuple[Action, ...], tells: tu
         tells=tells,
         only=item.only or "",
         unless=item.unless or "",
-        cause=item.cause,
-        consequence=item.consequence,
+        cause=cause.zh,
+        cause_en=cause.en or "",
+        consequence=consequence.zh,
+        consequence_en=consequence.en or "",
         response=response.zh if response is not None else "",
         response_en=(response.en or "") if response is not None else "",
         respond_within_s=item.respond_within,

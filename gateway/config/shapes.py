@@ -117,13 +117,18 @@ def _above_zero(value: float) -> float:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0, le=366 * 86_400)]
+DURATION_TEXT = r"^\s*\d{1,9}(\.\d{1,6})?\s*(ms|s|m|h|d)\s*$"  # as `model.duration` reads it; for the JSON Schema
+WrittenDuration = Annotated[str, Field(pattern=DURATION_TEXT)]
+Duration = Annotated[
+    float, BeforeValidator(_duration, json_schema_input_type=WrittenDuration), Field(ge=0, le=366 * 86_400)
+]
 Span = Annotated[Duration, AfterValidator(_above_zero)]
 Name = Annotated[str, AfterValidator(_name)]
 PointName = Annotated[str, AfterValidator(_point_name)]
 Title = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, Field(max_length=2_000)]
-Names = Annotated[list[str], BeforeValidator(one_or_more), Field(min_length=1, max_length=100)]
+OneOrMore = BeforeValidator(one_or_more, json_schema_input_type=str | list[str])
+Names = Annotated[list[str], OneOrMore, Field(min_length=1, max_length=100)]
 
 
 class Shape(BaseModel):
@@ -146,7 +151,7 @@ class Gateway(Shape):
     data_dir: str = Field(default="var", min_length=1)
     web: Web = Web()
     language: Annotated[str, Field(pattern="^(zh|en)$")] = "zh"
-    retention: Annotated[int, BeforeValidator(_bytes)] = 2_000_000_000
+    retention: Annotated[int, BeforeValidator(_bytes, json_schema_input_type=str)] = 2_000_000_000
     uplinks: dict[Name, Any] | None = None
 
 
@@ -183,7 +188,7 @@ class DeviceItem(Shape):
     bus: str
     zone: Title | None = None
     title: Title | None = None
-    tags: Annotated[list[Name], BeforeValidator(one_or_more), Field(max_length=20)] | None = None
+    tags: Annotated[list[Name], OneOrMore, Field(max_length=20)] | None = None
 
 
 class Expectation(Shape):

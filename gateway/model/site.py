@@ -191,6 +191,8 @@ class Rule:
     unless: str = ""  # calendar: inside it the condition counts as not met
     cause: str = ""  # why it happens, what follows if nobody acts, and the one sentence that says what to do
     consequence: str = ""
+    cause_en: str = ""
+    consequence_en: str = ""
     response: str = ""
     response_en: str = ""
     respond_within_s: float | None = None

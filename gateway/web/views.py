@@ -113,8 +113,8 @@ def rule_view(rule: Rule, language: str = "zh") -> View:
         "title": rule.title,
         "response": (rule.response_en if language == "en" else "") or rule.response,
         "respond_within_s": rule.respond_within_s,
-        "cause": rule.cause,
-        "consequence": rule.consequence,
+        "cause": (rule.cause_en if language == "en" else "") or rule.cause,
+        "consequence": (rule.consequence_en if language == "en" else "") or rule.consequence,
         "plan": rule.plan,
         "outcomes": rule.outcomes,
     }
