@@ -180,11 +180,7 @@ def read_tells(
                 part.entry.at("tell", index, "to"),
                 Say(f'联系人 "{tell.to}" 没有定义', f'recipient "{tell.to}" is not defined'),
                 subject=part.subject,
-                fix=perhaps(
-                    tell.to,
-                    recipients,
-                    Say("在 notify.yaml 的 recipients 里加上", "add it to recipients in notify.yaml"),
-                ),
+                fix=_who(tell.to, recipients),
                 options=recipients,
                 options_label=DEFINED,
             )
@@ -194,6 +190,14 @@ def read_tells(
             _check_channel(findings, channel, recipient, list(people(recipients, tell.to)), here)
         found.append(Tell(tell.to, tuple(tell.by), tell.after, tell.every))
     return tuple(found)
+
+
+def _who(name: str, recipients: Mapping[str, Recipient]) -> Say:
+    titled = [each.id for each in recipients.values() if each.title == name]
+    if titled:
+        return Say(f"写 {titled[0]}({name} 是它的 title)", f"write {titled[0]} ({name} is its title)")
+    otherwise = Say("在 notify.yaml 的 recipients 里加上", "add it to recipients in notify.yaml")
+    return perhaps(name, recipients, otherwise)
 
 
 def _check_channel(

@@ -20,6 +20,10 @@ _DAY_MIN = 24 * 60
 _WEEK_MIN = 7 * _DAY_MIN
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_NAME_IT = Say(
+    '这里写日历的名字;先在 site.yaml 里写 calendars: {night: {from: "22:00", to: "07:00"}}',
+    'name a calendar here; first write calendars: {night: {from: "22:00", to: "07:00"}} in site.yaml',
+)
 _GROUPS: Mapping[str, frozenset[int]] = {
     "daily": frozenset(range(7)),
     "weekdays": frozenset(range(5)),
@@ -140,7 +144,9 @@ def is_defined(findings: Findings, name: str, calendars: Mapping[str, Calendar |
         part.entry.at(*part.path),
         Say(f'日历 "{name}" 没有定义', f'calendar "{name}" is not defined'),
         subject=part.subject,
-        fix=perhaps(name, calendars, Say("在 site.yaml 的 calendars 里加上", "add it to calendars in site.yaml")),
+        fix=_NAME_IT
+        if ":" in name
+        else perhaps(name, calendars, Say("在 site.yaml 的 calendars 里加上", "add it to calendars in site.yaml")),
         options=calendars,
         options_label=DEFINED,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from gateway.config.calendars import is_defined, longest_open_s, never_both
@@ -12,6 +13,7 @@ from gateway.config.shaping import Part
 from gateway.config.tree import Entry
 from gateway.model import Calendar, Recipient
 
+_RUN_ON = re.compile("[\uff0c\u3001,;\uff1b]")
 Calendars = Mapping[str, Calendar | None] | None  # None: site.yaml could not be read
 
 
@@ -35,8 +37,21 @@ def check_rule(findings: Findings, item: RuleItem, calendars: Calendars, part: P
             )
         elif only or unless:
             _check_delay(findings, item, longest_open_s(only, unless), part)
+    for index, outcome in enumerate(item.outcomes or ()):
+        if _RUN_ON.search(outcome):
+            _say_run_on(findings, outcome, part._replace(path=("outcomes", index)))
     if item.raise_.class_ in LIFE_SAFETY:
         _check_life_safety(findings, item, part)
+
+
+def _say_run_on(findings: Findings, outcome: str, part: Part) -> None:
+    findings.add(
+        "W619",
+        part.entry.at(*part.path),
+        Say(f'"{outcome}" 是一个结果,不是几个', f'"{outcome}" is one outcome, not several'),
+        subject=part.subject,
+        fix=Say("要几个就用半角逗号分开: [已处理, 误报]", "part them by commas and spaces: [handled, false alarm]"),
+    )
 
 
 def _check_delay(findings: Findings, item: RuleItem, longest_s: float | None, part: Part) -> None:

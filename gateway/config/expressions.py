@@ -29,16 +29,18 @@ _SLIPS = (  # looked for where names, numbers and texts are blotted out by x; on
     (re.compile(r"(?<!&)&(?!&)"), _AND),
     (re.compile(r"(?<!\|)\|(?!\|)"), _OR),
     (re.compile(r"x\.x"), _NO_INDEX),
-    (
-        re.compile("[\uff01-\uff5e\u2018-\u201d\u3000]"),
-        Say("表达式里的符号和引号一律用半角", "write signs and quotes as ASCII characters"),
-    ),
+)
+_STRANGE = re.compile("[\uff01-\uff5e\u2018-\u201d\u3000\u4e00-\u9fff]+")
+_HALF = Say("表达式里的符号和引号一律用半角", "write signs and quotes as ASCII characters")
+_SIGNS = Say(
+    "大于 >、小于 <、等于 ==、不等于 !=、并且 &&、或者 ||、非 !;文字放在单引号里",
+    "more >, less <, equal ==, not equal !=, and &&, or ||, not !; texts in single quotes",
 )
 _OPERATORS = Say(
     "对照手册里的例子:比较 > >= < <= == !=,并且 &&,或者 ||,非 !",
     "compare: > >= < <= == !=, and: &&, or: ||, not: !",
 )
-_UNIT_BEFORE = re.compile(r"[\d.]\s*$")
+_UNIT_BEFORE = re.compile(r"[\d.]\s*[°º]?\s*$")
 
 
 class Name(NamedTuple):
@@ -68,6 +70,9 @@ def binds_names(expression: str) -> bool:
 
 def check_names(desk: Desk, expression: str, moulds: Sequence[Mould], part: Part) -> bool:
     """Does every name in it belong to a point? Unknown ones are told with the nearest."""
+    if strange := _STRANGE.search(_blotted(expression)):
+        _say_strange(desk, expression, strange, part)
+        return False
     known = sorted({*BUILT_IN, *(mould.base for mould in moulds)})
     unknown = [each for each in names_in(expression) if each.text not in known]
     if binds_names(expression) or desk.unread_profiles or desk.is_partial:
@@ -85,6 +90,24 @@ def check_names(desk: Desk, expression: str, moulds: Sequence[Mould], part: Part
     return not unknown
 
 
+def _blotted(expression: str) -> str:
+    return TOKENS.sub(lambda token: "x" * len(token[0]), expression)
+
+
+def _say_strange(desk: Desk, expression: str, strange: re.Match[str], part: Part) -> None:
+    """Chinese outside quotes: words for signs, or signs of the wrong width."""
+    before = expression[: strange.start()]
+    line, column = before.count("\n") + 1, strange.start() - (before.rfind("\n") + 1) + 1
+    is_word = "\u4e00" <= strange[0] <= "\u9fff"
+    desk.findings.add(
+        "E614",
+        part.entry.inside((*part.path, "expr"), line, column),
+        Say(f'表达式里不能写 "{strange[0]}"', f'"{strange[0]}" cannot stand in an expression'),
+        subject=part.subject,
+        fix=_SIGNS if is_word else _HALF,
+    )
+
+
 def _instead(expression: str, name: Name) -> Say | None:
     """What to write in place of a word of another language, or of a unit behind a number."""
     if name.text in _INSTEAD:
@@ -98,8 +121,7 @@ def check_text(desk: Desk, check: CheckExpression | None, expression: str, mould
     """Does the expression compile? Its own errors are told at their places."""
     types = dict.fromkeys(BUILT_IN, "bool") | {mould.base: mould.type for mould in moulds}
     problems = list(check(expression, types)) if check is not None else []
-    plain = TOKENS.sub(lambda token: "x" * len(token[0]), expression)
-    slip = next((fix for pattern, fix in _SLIPS if pattern.search(plain)), None)
+    slip = next((fix for pattern, fix in _SLIPS if pattern.search(_blotted(expression))), None)
     for line, column, message in problems[:1] if slip else problems:
         zh, _, en = message.partition(" / ")
         desk.findings.add(

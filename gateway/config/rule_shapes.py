@@ -14,6 +14,7 @@ _FULL_STOP = re.compile("[。!?;]|[.!?;](?=\\s)|\\s*\n")
 _ENDS = re.compile(r"[。!?.!?\s]+$")
 _MOST_SHELVED_S = 86_400.0  # no role may shelve for longer
 _SOONEST_REPEAT_S = 10.0
+_NEVER = {"no", "none", "false", "off", "不", "不能", "否", "不可以"}
 
 
 def _one_sentence(value: str) -> str:
@@ -34,6 +35,10 @@ def _two_languages(value: object) -> object:
 
 
 def _shelving(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() in _NEVER:
+        raise custom(
+            "E110", f'"{value}" 不是时长', f'"{value}" is not a duration', "不能搁置写 never", "for never write never"
+        )
     return 0.0 if value == "never" else value
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 from pydantic_core import PydanticCustomError
 
+from gateway.config.hints import duration_for
 from gateway.model import AlarmClass
 from gateway.model.duration import seconds
 
@@ -35,9 +36,19 @@ def _duration(value: object) -> object:
             "E110",
             f'"{value[:40]}" 不是时长',
             f'"{value[:40]}" is not a duration',
-            "写数字加单位:500ms、5s、10m、12h、1d",
-            "write a number and a unit: 500ms, 5s, 10m, 12h, 1d",
+            *_rather(value),
         ) from None
+
+
+def _rather(value: str) -> tuple[str, str]:
+    """How the duration is written, as a fix in both languages."""
+    plain, meant = value.strip(), duration_for(value)
+    if meant:
+        return f"写 {meant}", f"write {meant}"
+    if plain.isascii() and plain.replace(".", "", 1).isdigit():
+        zh = f"加上单位:{plain}s 是秒,{plain}m 是分钟,{plain}h 是小时"
+        return zh, f"add the unit: {plain}s, {plain}m or {plain}h"
+    return "写数字加单位:500ms、5s、10m、12h、1d", "write a number and a unit: 500ms, 5s, 10m, 12h, 1d"
 
 
 def _name(value: str) -> str:

@@ -13,11 +13,13 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 from pydantic import BaseModel, ValidationError
 
+from gateway.config import hints
 from gateway.config.findings import NOTHING, Findings, Say, hidden, nearest, perhaps
 from gateway.config.tree import Entry
 from gateway.config.wording import OWN, choices, words_for
 
 _MASKED = "E115"
+_NO_PARTS = {"model_type", "model_attributes_type", "list_type"}
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
 
@@ -73,9 +75,13 @@ def _repaired(findings: Findings, part: Part, plain: Mapping[str, Any], allowed:
         if key in allowed:
             continue
         free = [each for each in allowed if each not in kept]
-        meant = nearest(key, free)
+        way_out = hints.way_out(key, allowed)
+        meant = "" if way_out else hints.key_for(key, free) or nearest(key, free)
         is_glued = value is None and any(key.startswith((f"{each}:", f"{each}：")) for each in allowed)
-        fix = _GLUED if is_glued else perhaps(key, free or allowed, _STRANGER if value is not None else _TORN)
+        if meant and not is_glued:
+            fix = Say(f'是不是 "{meant}"?', f'did you mean "{meant}"?')
+        else:
+            fix = _GLUED if is_glued else way_out or (_STRANGER if value is not None else _TORN)
         findings.add(
             "E104",
             part.entry.key(*part.path, key),
@@ -98,10 +104,32 @@ def _without_unknown(findings: Findings, model: type[BaseModel], plain: Any, par
         for step in steps:
             here = here[step]
         here_part = part._replace(path=part.path + steps)
+        _put_in(findings, model, level, here, here_part)
         fixed = _repaired(findings, here_part, here, _keys_at(model, level))
         here.clear()
         here.update(fixed)
     return plain
+
+
+def _put_in(findings: Findings, model: type[BaseModel], level: Sequence[str | int], here: Any, part: Part) -> None:
+    """Keys that stand beside the empty key they belong to: told once, and put where they were meant to be."""
+    known = _keys_at(model, level)
+    for owner in [key for key, value in here.items() if value is None and key in known]:
+        inner = _keys_at(model, (*level, owner))
+        lost = [key for key in here if key not in known and key in inner]
+        if inner == known or not lost:
+            continue
+        findings.add(
+            "E104",
+            part.entry.key(*part.path, lost[0]),
+            Say(f'"{lost[0]}" 属于上面的 "{owner}",缩进不够', f'"{lost[0]}" belongs to "{owner}" above: indent it'),
+            subject=part.subject,
+            fix=Say(
+                f"{'、'.join(lost)} 前面各加两个空格,放到 {owner} 下面",
+                f"indent {', '.join(lost)} by two, below {owner}",
+            ),
+        )
+        here[owner] = {key: here.pop(key) for key in lost}
 
 
 def _keys_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
@@ -179,7 +207,10 @@ def _say(findings: Findings, model: type[BaseModel], error: Mapping[str, Any], p
         message = Say(f"{field}: 口令不能直接写在配置里", f"{field}: a secret must not stand in the configuration")
         fix = Say("写成 {file: 口令文件} 或 {env: 环境变量名}", "write {file: path} or {env: NAME}")
     elif options and isinstance(error["input"], str):
-        fix = perhaps(error["input"], options, fix)
+        word = hints.word_for(error["input"], options)
+        fix = Say(f"写 {word}", f"write {word}") if word else perhaps(error["input"], options, fix)
+    if isinstance(error["input"], str) and error["type"] in _NO_PARTS and (sample := hints.sample_of(field)):
+        fix = Say(f"例如 {sample}", f"for example {sample}")
     findings.add(
         code,
         hidden(spot) if code == _MASKED else spot,

@@ -17,8 +17,16 @@ _FULLWIDTH = {
     "\u3010": Say("半角的方括号 [", "the bracket ["),
     "\u3011": Say("半角的方括号 ]", "the bracket ]"),
     "\u3000": Say("半角的空格", "a half-width space"),
+    "\uff5b": Say("半角的花括号 {", "the brace {"),
+    "\uff5d": Say("半角的花括号 }", "the brace }"),
+    "\uff3b": Say("半角的方括号 [", "the bracket ["),
+    "\uff3d": Say("半角的方括号 ]", "the bracket ]"),
+    "\uff02": Say('半角的引号 "', 'the quote "'),
+    "\uff0d": Say("半角的减号 - 加一个空格", "the sign - and a space"),
+    "\u2014": Say("半角的减号 - 加一个空格", "the sign - and a space"),
 }
 _WIDE_COLON = re.compile("^[ \t\u3000]*(?:- +)*[A-Za-z_][A-Za-z0-9_.-]*[ ]?(\uff1a)")
+_WIDE_FIRST = re.compile("^[ \t\u3000]*([\uff0d\u2014])|: *([\uff5b\uff3b\u3010])")  # a dash or brackets that begin
 _WIDE_ANY = re.compile(f"[{''.join(_FULLWIDTH)}]")
 _NO_SPACE = re.compile(r"^[ \t]*(?:- +)*([A-Za-z_]+:)(?=[^\s/])")
 
@@ -175,6 +183,8 @@ def say_syntax(findings: Findings, source: Source, error: yaml.YAMLError) -> Non
     first, last = getattr(error, "context_mark", None), getattr(error, "problem_mark", None)
     mark = first if words.at_start and first is not None else last
     line, column = (mark.line, mark.column) if mark is not None else (0, 0)
+    if words is _TOKEN and line < len(source.lines) and source.lines[line][column : column + 1] == "%":
+        words = words._replace(fix_zh="百分号写在数的后面,例如 20 %", fix_en="the sign goes behind the number: 20 %")
     end = max(line, last.line if last is not None else line)
     guess = (
         _tab(source, line, words)
@@ -199,6 +209,9 @@ def _typed_wide(source: Source, first: int, last: int, *, is_list: bool) -> Gues
     for number in range(max(0, first - 1), min(len(lines), last + 1)):
         if found := _WIDE_COLON.search(lines[number]):
             return _wide(Spot(source, number + 1, found.start(1) + 1), found[1])
+        if found := _WIDE_FIRST.search(lines[number]):
+            group = 1 if found[1] else 2
+            return _wide(Spot(source, number + 1, found.start(group) + 1), found[group])
     if is_list and first < len(lines) and (found := _WIDE_ANY.search(lines[first].split("#")[0])):
         return _wide(Spot(source, first + 1, found.start() + 1), found[0])
     return None

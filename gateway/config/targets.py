@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gateway.config.desk import ONLINE, RESPONDING, Desk, Mould, Profile
 from gateway.config.findings import Say, nearest, perhaps
+from gateway.config.hints import by_title
 from gateway.config.pseudo import PSEUDO, switch
 from gateway.config.shaping import Part
 from gateway.model import Device
@@ -117,10 +118,17 @@ def _knows_kinds(desk: Desk, ask: Ask, part: Part) -> bool:
             part.entry.at(*part.path, "kind", index),
             Say(f'没有 "{kind}" 这类设备的档案', f'no profile is of kind "{kind}"'),
             subject=part.subject,
-            fix=perhaps(kind, known, Say("改成已有的类别,或先写档案", "use a known kind, or write a profile first")),
+            fix=_kind_for(desk, kind, known),
             options=known,
         )
     return not unknown
+
+
+def _kind_for(desk: Desk, kind: str, known: Sequence[str]) -> Say:
+    titled = by_title(kind, {each.kind: each.title for each in desk.profiles.values()})
+    if titled:
+        return Say(f"写 {titled}", f"write {titled}")
+    return perhaps(kind, known, Say("改成已有的类别,或先写档案", "use a known kind, or write a profile first"))
 
 
 def say_no_point(desk: Desk, ask: Ask, meant: Iterable[Profile], name: str, part: Part) -> None:
@@ -134,8 +142,20 @@ def say_no_point(desk: Desk, ask: Ask, meant: Iterable[Profile], name: str, part
         part.entry.at(*part.path),
         Say(f'{who or "哪类设备都"} 没有点 "{name}"', f'{who or "no device"} has no point "{name}"'),
         subject=part.subject,
-        fix=perhaps(name, names, Say("写档案里定义过的点名", "name a point of a profile")),
+        fix=_whole(name, names) or perhaps(name, names, Say("写档案里定义过的点名", "name a point of a profile")),
         options=names,
+    )
+
+
+def _whole(name: str, names: Sequence[str]) -> Say | None:
+    """For the id of a point (device and point), the point alone."""
+    *_, last = name.split("/")
+    if last == name or last.partition(".")[0] not in names:
+        return None
+    point = last.partition(".")[0]
+    return Say(
+        f"只写点名 {point};只管一部分设备就给它们写 tags,这里写 tag",
+        f"write {point} only; for some of the devices give them tags and write tag here",
     )
 
 

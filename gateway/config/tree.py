@@ -245,6 +245,17 @@ def _say_deep(findings: Findings, spot: Spot) -> None:
 
 
 def _say_no_mapping(findings: Findings, entry: Entry) -> None:
+    if isinstance(entry.plain, list):
+        findings.add(
+            "E107",
+            entry.at(),
+            Say("文件一开头就是列表,缺少列表的名称", "the file begins with a list: the name of the list is missing"),
+            fix=Say(
+                "第一行写 rules:(设备清单写 devices:),下面各行缩进两个空格",
+                "begin with rules: (or devices:) and indent the rest by two",
+            ),
+        )
+        return
     text = entry.plain if isinstance(entry.plain, str) else ""
     wide = "\uff1a" in text
     findings.add(

@@ -15,8 +15,11 @@ _SIGNED = re.compile(r"\s*[<>=]+\s*")
 _GROUPED = re.compile(r"\s*[+-]?\d{1,3}(?:[ ,']\d{3})+(?!\d).*", re.ASCII)
 _SPAN = re.compile(r"\s*\d[\d.]*\s*(?:[-~]|到|至)\s*\d.*", re.ASCII)
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-_CHINESE = {"是": "true", "真": "true", "开": "true", "有": "true", "否": "false", "假": "false", "关": "false"}
-_SWITCHES = {**_CHINESE, "无": "false", "没有": "false", "1": "true", "0": "false", "t": "true", "f": "false"}
+_EITHER = Say(
+    "写 true 或 false;哪一个是什么,看档案里点的 title",
+    "write true or false: the title of the point says which is which",
+)
+_SWITCHES = {"是": "true", "真": "true", "否": "false", "假": "false", "1": "true", "0": "false"}  # 开 may be either
 
 
 class BadValueError(ValueError):
@@ -98,7 +101,7 @@ def _switch(text: str) -> bool:
         raise BadValueError(
             "E603",
             Say(f'"{text}" 不是开关值', f'"{text}" is not true or false'),
-            Say(f"写 {instead}", f"write {instead}") if instead else Say("写 true 或 false", "write true or false"),
+            Say(f"写 {instead}", f"write {instead}") if instead else _EITHER,
         )
     return found
 
