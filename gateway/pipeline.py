@@ -13,7 +13,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -34,13 +33,12 @@ from gateway.model import (
     Step,
     Tick,
 )
+from gateway.shedding import Group, Stepped, must_be_kept, relieve, shed
 from gateway.store.journal import Batch
 from gateway.store.outbox import Trimmed
 
 _BATCH_INPUTS = 256
 _PENDING_STEPS = 2_000  # stepped but not on the disk: then stepping waits
-_SHED_INPUTS = 500  # stepped while the disk refuses: beyond it telemetry is given up
-_KEPT_STEPS = 1_000  # with alarms, while the disk refuses: beyond it the oldest are not written any more
 _REMEMBERED_REPLIES = 1_000
 _LAST_COMMIT_S = 5.0
 _STALL_S = 3.0  # a commit that takes longer is taken for a disk that refuses, until it returns
@@ -52,17 +50,6 @@ _SOON_S = 0.02  # between two pieces of housekeeping while there is more of it
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class Stepped:
-    """One step on its way to the disk."""
-
-    step: Step
-    arrivals: list[Arrival]
-    inputs: int
-    is_shown: bool = False
-
-
-Group = list[Stepped]
 Act = Callable[[Sequence[Command], Now], None]
 
 
@@ -140,6 +127,8 @@ class Pipeline:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = float("inf")
         self.is_storing = True  # False while the disk refuses
+        self.strained: Callable[[bool], None] = lambda _is_strained: None  # so much waits that brokers may stop
+        self._is_strained = False
 
     async def submit(self, request: OperatorRequest) -> Reply:
         """An operator's request; answers after the commit."""
@@ -251,7 +240,7 @@ class Pipeline:
             batch.digests += [arrival.digest for arrival in each.arrivals if arrival.digest]
             for reply in each.step.replies:
                 batch.requests[reply.request_id] = self._requests[reply.request_id][0]
-        is_empty = not batch.digests and not any(step.readings or _must_be_kept(step) for step in batch.steps)
+        is_empty = not batch.digests and not any(step.readings or must_be_kept(step) for step in batch.steps)
         return None if is_empty else batch
 
     def _committed(self, group: Group, error: BaseException | None) -> None:
@@ -283,6 +272,7 @@ class Pipeline:
         if not self.is_storing:
             _log.info("store_recovered")
         self.is_storing, self._attempt = True, 0
+        self._strain(False)  # noqa: FBT003 - a state
         self._counters.counts["commits", ()] += 1
 
     def _stalled(self) -> None:
@@ -315,26 +305,16 @@ class Pipeline:
         self._wake()
 
     def _shed(self) -> None:
-        """While the disk refuses: show what was stepped, and give up telemetry beyond a bound, counted.
-
-        Giving it up acknowledges its messages: else the broker would hold back the next alarm behind them.
-        """
+        """While the disk refuses: show what was stepped, keep what must be kept, leave no broker with a full window."""
         for each in self._pending:
             self._show(each)
-        if sum(each.inputs for each in self._pending) <= _SHED_INPUTS:
-            return
-        kept = []
-        for each in self._pending:
-            if _must_be_kept(each.step):
-                kept.append(each)
-                continue
-            self._counters.count("readings_not_stored", len(each.step.readings), reason="disk")
-            for arrival in each.arrivals:
-                if arrival.receipt is not None:
-                    arrival.receipt()
-        if len(kept) > _KEPT_STEPS:
-            self._counters.count("steps_not_stored", len(kept) - _KEPT_STEPS, reason="disk")
-        self._pending = kept[-_KEPT_STEPS:]
+        self._pending = shed(self._pending, self._counters)
+        self._strain(relieve([*self._writing, *self._pending]))
+
+    def _strain(self, is_strained: bool) -> None:  # noqa: FBT001 - a state
+        if is_strained is not self._is_strained:
+            self._is_strained = is_strained
+            self.strained(is_strained)
 
     def _settle(self, group: Group) -> None:
         """What waited for the disk: receipts, replies, and everything that others see."""
@@ -379,12 +359,6 @@ class Pipeline:
                 if trimmed.dropped:
                     self._counters.count("outbox_dropped_readings", trimmed.dropped)
                 is_more = trimmed.is_more
-
-
-def _must_be_kept(step: Step) -> bool:
-    """Is there more in it than telemetry?"""
-    changes = step.timers or step.marks
-    return bool(step.events or step.commands or step.notices or step.replies or changes or step.results)
 
 
 def _call_back(

@@ -26,12 +26,15 @@ class BridgeProcess:
         """Run the bridge until it ends, or stop it when cancelled.
 
         Raises:
-            BridgeEnded: it has ended by itself.
+            BridgeEnded: it has ended by itself, or could not be started.
         """
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "bridge", "--config", str(self._config), "--wake-from-stdin",
-            stdin=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway", "bridge", "--config", str(self._config), "--wake-from-stdin",
+                stdin=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+        except OSError as error:  # no memory, no process to be had: the clouds can wait, alarms cannot
+            raise BridgeEnded(f"the bridge cannot be started: {error}") from error
         self._process = process
         try:
             code = await process.wait()

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import sys
 
 import structlog
+
+
+class _Standing(io.TextIOBase):
+    """Standard error that may be full or gone: a log on a full disk must not end the gateway, of all moments."""
+
+    def write(self, text: str, /) -> int:
+        """Write it, if it can be written."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush it, if it can be flushed."""
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 def set_up_logs() -> None:
@@ -23,7 +40,7 @@ def set_up_logs() -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Standing()),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=_Standing())

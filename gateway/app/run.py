@@ -93,6 +93,7 @@ class Gateway:
             self._engine, self._journal, clock, self.counters,
             executor=self._writer, act=self._act, publish=self._publish, keeps=_never_merged(site),
         )  # fmt: skip
+        self.pipeline.strained = self._ease
         writers, put = self._writers(), self.pipeline.inbox.put
         self._channels = Channels(site, clock, counters=self.counters, writers=writers, report=put, receipt=put)
         self._effects = Effects(writers, self._channels.send, put, clock, self.counters)
@@ -151,6 +152,12 @@ class Gateway:
 
     def _act(self, commands: Sequence[Command], decided: Now) -> None:
         self._effects.act(commands, decided)
+
+    def _ease(self, is_strained: bool) -> None:  # noqa: FBT001 - a state
+        """No disk, and so many alarms wait for it that a broker may soon hand over nothing more."""
+        for driver in self._drivers.values():
+            if isinstance(driver, MqttDriver):
+                driver.ease(is_strained)
 
     def _build_drivers(self, restored: Restored) -> dict[str, Driver]:
         drivers: dict[str, Driver] = {}

@@ -67,6 +67,7 @@ class MqttDriver:
         self._is_online: dict[str, bool] = {}
         self._repeats = Repeats(are_marked=self._params.marks_repeats)
         self._refused: set[tuple[str, str]] = set()  # (reason, topic) logged so far: transitions, not states
+        self._qos = 1
         self._topic = ""  # of the message that is being read
         self._now: Now | None = None  # of the burst that is being received
         self._deliver: Deliver = lambda _arrival: None
@@ -94,6 +95,17 @@ class MqttDriver:
         finally:
             sweeper.cancel()
 
+    def ease(self, is_strained: bool) -> None:  # noqa: FBT001 - a state
+        """Listen at QoS 0 for a while: so much waits for the disk that the broker's window would be used up.
+
+        At QoS 0 nothing is promised and nothing held back: a fire is heard, though the broker keeps no copy of it.
+        """
+        self._qos = 0 if is_strained else 1
+        self._counters.gauge("bus_eased", float(is_strained), bus=self._bus_id)
+        _log.warning("broker_eased" if is_strained else "broker_as_usual", bus=self._bus_id, qos=self._qos)
+        if self._link.is_up:
+            self._subscribe()
+
     def write(self, command: Command) -> Awaitable[CommandResult]:
         """See `Driver.write`."""
         return self._commands.write(command)
@@ -115,7 +127,10 @@ class MqttDriver:
     def _came_up(self, is_resumed: bool) -> None:  # noqa: FBT001 - the callback of a link
         self._repeats.session_began(self._clock.now().mono_s, is_resumed=is_resumed)
         _log.info("broker_up", bus=self._bus_id, is_resumed=is_resumed)
-        waiting = self._link.subscribe([(each, 1) for each in self._filters])
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        waiting = self._link.subscribe([(each, self._qos) for each in self._filters])
         timer = asyncio.get_running_loop().call_later(_SUBACK_S, self._link.end, "no SUBACK from the broker")
         waiting.add_done_callback(lambda future: self._subscribed(future, timer))
 

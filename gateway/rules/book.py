@@ -53,6 +53,7 @@ class Book:
         self.alarms: dict[str, Alarm] = {}
         self.watches: dict[tuple[str, str], Watch] = {}  # by (rule id, point id)
         self.orphans: list[Alarm] = []  # restored without a watch: withdrawn at the first step
+        self._shadowed: set[str] = set()  # restored beside a newer one of their source: nothing speaks for them
         self._counters = counters
         self._tells = tells
         self.releases = Releases()
@@ -66,7 +67,7 @@ class Book:
 
     def watch_of(self, alarm: Alarm) -> Watch | None:
         """The rule at the point that raised it; None when one of them is gone."""
-        return self.watches.get((alarm.rule_id, alarm.point_id))
+        return None if alarm.id in self._shadowed else self.watches.get((alarm.rule_id, alarm.point_id))
 
     def restore(self, alarm: Alarm) -> None:
         """An open alarm from the journal; what it says of the point is not confirmed yet."""
@@ -77,7 +78,11 @@ class Book:
             if alarm.condition is AlarmCondition.ACTIVE or alarm.is_latched:
                 self.orphans.append(alarm)
             return
-        assert watch.alarm is None, f"two open alarms of one rule and point: {watch.alarm.id}, {alarm.id}"
+        if watch.alarm is not None:  # a record with a gap (ADR 0006): only the newest can still be heard of
+            older, alarm = sorted((watch.alarm, alarm), key=lambda each: each.occurrence)
+            self._shadowed.add(older.id)
+            self.alarms[older.id] = older
+            self.orphans.append(older)
         watch.alarm = self.alarms[alarm.id] = replace(alarm, is_unconfirmed=True)
         watch.occurrence = max(watch.occurrence, alarm.occurrence)
         watch.met = alarm.condition is AlarmCondition.ACTIVE and not is_event(watch.rule.condition)
@@ -85,7 +90,8 @@ class Book:
     def withdraw_orphans(self, step: Step) -> None:
         """Say of alarms whose rule or point is gone that nothing will ever report their return."""
         for alarm in self.orphans:
-            self._write_orphan(alarm, "withdrawn", {"because": "rule or point removed"}, step, actor=SYSTEM)
+            because = "its end is not on record" if alarm.id in self._shadowed else "rule or point removed"
+            self._write_orphan(alarm, "withdrawn", {"because": because}, step, actor=SYSTEM)
         self.orphans.clear()
 
     def confirm(self, watch: Watch, step: Step) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 _MOST_BYTES = 16_000_000
 _LEAST_BYTES = 262_144
 _SHARE = 8  # one part in so many of what is free
+_NARROW_BYTES = 1_000_000  # with less the database may not open: its log and index need room
+_NAME = "ballast"
 
 
 class Ballast:
     """A file that can be thrown overboard."""
 
     def __init__(self, directory: str) -> None:
-        self._path = Path(directory) / "ballast"
+        self._path = Path(directory) / _NAME
         self.stow()
 
     def stow(self) -> None:
@@ -39,3 +41,11 @@ class Ballast:
         """Give the space back to the disk."""
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+
+def make_room(directory: str) -> None:
+    """Before the database is opened: a gateway must start on a full disk, too."""
+    with contextlib.suppress(OSError):
+        room = os.statvfs(directory)
+        if room.f_bavail * room.f_frsize < _NARROW_BYTES:
+            (Path(directory) / _NAME).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ of a batch are written in the same transaction by `gateway.store.outbox.append`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -31,7 +32,7 @@ from gateway.model import (
     Step,
 )
 from gateway.store import codec, kpi, notices, outbox, passes
-from gateway.store.ballast import Ballast
+from gateway.store.ballast import Ballast, make_room
 from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_reader
 from gateway.store.retention import SteadyClock, trim_records
 
@@ -74,6 +75,7 @@ class Journal:
     """The single writer's store."""
 
     def __init__(self, directory: str, uplinks: Sequence[str], limit_bytes: int) -> None:
+        make_room(directory)
         self._db = open_gateway(directory)
         self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
         self._trimmer = outbox.Trimmer(self._db, directory, uplinks, limit_bytes)
@@ -132,7 +134,8 @@ class Journal:
     def restore(self, now: Now) -> Restored:
         """What a restart needs. Notices of alarms that are taken care of or over are not sent any more."""
         db = self._db
-        notices.overtake(db, now.utc)
+        with contextlib.suppress(*_PASSING):  # on a full disk the gateway must start as well
+            notices.overtake(db, now.utc)
         return Restored(
             alarms=_alarms(db.execute("SELECT body FROM alarms WHERE is_open = 1 ORDER BY raised_ms, id")),
             occurrences={

@@ -216,12 +216,14 @@ class CursorStore:
 
 
 def bridge_status(directory: str) -> dict[str, dict[str, object]]:
-    """By uplink, what the bridge last said of itself; empty while it has never run."""
+    """By uplink, what the bridge last said of itself; empty while it has never run, or its file cannot be read."""
     try:
         db = open_reader(directory, BRIDGE_FILE)
     except StoreError:
         return {}
     try:
         return {str(uplink): orjson.loads(str(body)) for uplink, body in db.execute("SELECT uplink, body FROM status")}
+    except (apsw.Error, orjson.JSONDecodeError):  # the bridge puts a broken file aside; alarms do not end for it
+        return {}
     finally:
         db.close()

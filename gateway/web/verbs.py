@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.model import Actor, OperatorRequest, Reply, Verb
+from gateway.model import Actor, Alarm, OperatorRequest, Reply, Verb
 from gateway.web.answers import json_answer, told, zone_of
 from gateway.web.auth import SAME_SITE, SignedIn
 from gateway.web.context import Web, web_of
@@ -83,7 +83,7 @@ async def act(request: Request, key: str, verb: Verb, body: VerbBody, session: S
     """Do one thing to one alarm; 409 says in a full sentence who did what when and what is left to do."""
     web = web_of(request)
     alarm_id = alarm_id_of(key)
-    alarm = await web.port.alarm(alarm_id) if alarm_id and verb.is_of_alarm else None
+    alarm = await alarm_of(web, alarm_id) if alarm_id and verb.is_of_alarm else None
     if alarm_id is None or alarm is None:
         raise Problem(404, "no_such_alarm")
     if session.role not in HANDLERS:
@@ -105,6 +105,11 @@ async def act(request: Request, key: str, verb: Verb, body: VerbBody, session: S
     return json_answer({"request_id": body.request_id, "version": reply.version})
 
 
+async def alarm_of(web: Web, alarm_id: str) -> Alarm | None:
+    """As the screens have it: while the disk refuses, the record does not know what is burning now."""
+    return web.live.alarms.get(alarm_id) or await web.port.alarm(alarm_id)
+
+
 def _arguments(verb: Verb, body: VerbBody) -> dict[str, str]:
     """The verb's arguments as text; raises 422 for one that the verb does not take."""
     given = body.model_dump(exclude_none=True, exclude={"version", "request_id"})
@@ -117,7 +122,7 @@ def _arguments(verb: Verb, body: VerbBody) -> dict[str, str]:
 
 async def _refused(request: Request, web: Web, reply: Reply, asked: OperatorRequest) -> Problem:
     """The refusal with the alarm as it is now, so that the screen can go on from there."""
-    site, alarm = web.port.site(), await web.port.alarm(asked.alarm_id)
+    site, alarm = web.port.site(), await alarm_of(web, asked.alarm_id)
     because = conflict(asked.verb.value, reply.code, asked.version, await web.port.events(asked.alarm_id))
     text = refusal(reply.code, reply.detail, language(request), zone_of(site), because)
     return Problem(409, reply.code, detail=text, extra={"alarm": alarm and alarm_view(alarm, site)})
