@@ -16,7 +16,7 @@ from gateway.model import AlarmClass, Condition, Handling, Notice, Quality, Read
 from gateway.store.database import BRIDGE_FILE
 from gateway.store.journal import Batch, Journal
 from gateway.store.outbox import CursorStore, bridge_status
-from tests.support_core import alarm, now
+from tests.support_core import alarm, full_step, now
 from tests.support_rules import ZHANG, Player, device, rule, site
 
 FLOOD = 3_000
@@ -61,6 +61,22 @@ def test_the_ballast_is_thrown_before_a_start_on_a_full_disk(tmp_path: Path, mon
     monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bavail=10, f_frsize=4096))
     Journal(str(tmp_path), (), 10_000_000).close()
     assert not (tmp_path / "ballast").exists()
+
+
+def test_on_a_full_disk_the_log_stays_short(tmp_path: Path) -> None:
+    """What the ballast gave back is for alarms: the log must not take it all before it is copied into the database."""
+    store = Journal(str(tmp_path), (), 10_000_000)
+    store.connection.pragma("max_page_count", 60)
+    with pytest.raises(apsw.FullError):
+        for n in range(1, 1000):
+            store.commit(Batch([full_step(n)]))
+    store.connection.pragma("max_page_count", 100_000)
+    log = tmp_path / "shouwang.db-wal"
+    most = 0
+    for n in range(2001, 2200):
+        store.commit(Batch([full_step(n)]))
+        most = max(most, log.stat().st_size)
+    assert most < 1_000_000
 
 
 def test_a_broken_bridge_file_ends_no_screen(tmp_path: Path) -> None:

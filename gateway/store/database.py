@@ -6,6 +6,7 @@ stopped or stalled bridge can never hold a lock that an alarm waits for.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from pathlib import Path
@@ -89,6 +90,7 @@ _BRIDGE_SCHEMA = (
 
 _TABLE = re.compile(r"CREATE TABLE (\w+)")
 _LOG_BYTES = 16_000_000  # to which the log shrinks after a reader had held it up
+_NARROW_PAGES = 100  # of the log, before it is copied into the database: on a full disk it must not take all that is left
 
 
 class StoreError(Exception):
@@ -137,6 +139,13 @@ def open_reader(directory: str, name: str) -> apsw.Connection:
         db.close()
         raise StoreError(f"{path} is still being made")
     return db
+
+
+def narrow(db: apsw.Connection) -> None:
+    """The disk is full: from now on the log is kept short. What is in it takes less room in the database."""
+    db.pragma("wal_autocheckpoint", _NARROW_PAGES)
+    with contextlib.suppress(apsw.Error):  # no room for that either: it is tried again at every commit
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def _open(path: Path, schema: tuple[str, ...]) -> apsw.Connection:

@@ -33,7 +33,7 @@ from gateway.model import (
 )
 from gateway.store import codec, kpi, notices, outbox, passes
 from gateway.store.ballast import Ballast, make_room
-from gateway.store.database import GATEWAY_FILE, number, open_gateway, open_reader
+from gateway.store.database import GATEWAY_FILE, narrow, number, open_gateway, open_reader
 from gateway.store.retention import SteadyClock, trim_records
 
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
@@ -96,6 +96,7 @@ class Journal:
             if isinstance(first, apsw.FullError):
                 self._ballast.throw()  # room for the log of deleting the oldest telemetry
                 self._trimmer.squeeze()
+                narrow(self._db)
             raise first from None
 
     def _commit(self, batch: Batch) -> None:
