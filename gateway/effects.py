@@ -19,6 +19,7 @@ from gateway.model import Command, CommandOutcome, CommandResult, Input, Notice,
 
 _MOST_UNDER_WAY = 2_000  # ordinary commands; beyond it they fail at once, visibly
 _MOST_NOTICES = 20_000  # and notices: a burst of alarms waits for its channels
+_PATIENCE_S = 3.0  # at the stop, for notices under way
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ class Effects:
         self._clock = clock
         self._counters = counters
         self._tasks: set[asyncio.Task[None]] = set()
+        self._notices: set[asyncio.Task[None]] = set()  # of the tasks
         self._live: dict[str, tuple[Command, asyncio.Task[None]]] = {}  # by point id: the command under way
         self._decided_s: dict[str, float] = {}  # by point id: when its latest command was decided
         self._superseded: set[str] = set()  # ids of commands that are being cancelled
@@ -69,10 +71,19 @@ class Effects:
     def tell(self, notices: Sequence[Notice]) -> None:
         """Send notices, each on its own."""
         for notice in notices:
-            self._start(self._say(notice))
+            task = self._start(self._say(notice))
+            self._notices.add(task)
+            task.add_done_callback(self._notices.discard)
 
-    async def close(self) -> None:
-        """Stop what is under way; commands without a result are taken up again at the next start."""
+    async def close(self, patience_s: float = _PATIENCE_S) -> None:
+        """Stop what is under way; what has no result is taken up again at the next start.
+
+        So notices get a moment to end: what was said and is not on record would be said twice.
+        """
+        for task in self._tasks - self._notices:
+            task.cancel()
+        if self._notices:
+            await asyncio.wait(list(self._notices), timeout=patience_s)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

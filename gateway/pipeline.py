@@ -166,6 +166,20 @@ class Pipeline:
         except TimeoutError:
             _log.error("last_commit_missed", note="the devices' messages were not acknowledged: they come again")
 
+    async def write_last(self) -> None:
+        """After `run`: put on record what channels have said since, so that a good stop makes nobody hear it twice.
+
+        Ends of commands are not among it: what follows from them is decided after the start, when they come again.
+        """
+        control, _ = self.inbox.drain(len(self.inbox))
+        results = [each for each in control if isinstance(each, NoticeResult)]
+        if results and self.is_storing:
+            batch = Batch([Step(self._clock.now(), results=[*results])])
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._executor, self._writer.commit, batch)
+            except Exception as error:  # noqa: BLE001 - the stop goes on
+                _log.warning("last_results_not_stored", error=str(error), note="their notices will be sent again")
+
     def _wake(self) -> None:
         if not self._is_turn_due and self._loop is not None:
             self._is_turn_due = True
@@ -272,7 +286,7 @@ class Pipeline:
         if not self.is_storing:
             _log.info("store_recovered")
         self.is_storing, self._attempt = True, 0
-        self._strain(False)  # noqa: FBT003 - a state
+        self._strain(False)
         self._counters.counts["commits", ()] += 1
 
     def _stalled(self) -> None:

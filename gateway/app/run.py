@@ -143,6 +143,7 @@ class Gateway:
                 _give_back_memory()
         finally:
             await self._effects.close()
+            await self.pipeline.write_last()
             self._channels.close()
             self._screens.shutdown()
             port.close()

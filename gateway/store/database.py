@@ -90,7 +90,9 @@ _BRIDGE_SCHEMA = (
 
 _TABLE = re.compile(r"CREATE TABLE (\w+)")
 _LOG_BYTES = 16_000_000  # to which the log shrinks after a reader had held it up
-_NARROW_PAGES = 100  # of the log, before it is copied into the database: on a full disk it must not take all that is left
+_NARROW_PAGES = (
+    100  # of the log, before it is copied into the database: on a full disk it must not take all that is left
+)
 
 
 class StoreError(Exception):
