@@ -76,6 +76,7 @@ class Verb(StrEnum):
     UNSHELVE = "unshelve"
     MARK = "mark"  # of no alarm; args: mark, scope, key, minutes ("" = no end), reason
     UNMARK = "unmark"  # of no alarm; args: mark, scope, key, reason
+    OPERATE = "operate"  # of an alarm whose rule offers it, or of none (alarm_id "", version 0); args: point, value
 
     @property
     def is_of_alarm(self) -> bool:
@@ -85,7 +86,10 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OperatorRequest:
-    """A verb on one version of one alarm; a stale version is refused. Of a mark: ``alarm_id`` "", ``version`` 0."""
+    """A verb on one version of one alarm; a stale version is refused. Of no alarm: ``alarm_id`` "", ``version`` 0.
+
+    After ``expires_at`` it is refused. What it commands ends by then, too.
+    """
 
     id: str
     actor: Actor
@@ -99,7 +103,10 @@ class OperatorRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of an operator's request. ``code`` is empty when accepted, else a refusal's code."""
+    """What became of an operator's request. ``code`` is empty when accepted, else a refusal's code.
+
+    ``detail`` of a refusal says more; of an accepted OPERATE it is {"command": id}, whose result follows.
+    """
 
     request_id: str
     is_accepted: bool
@@ -131,7 +138,7 @@ class Command:
     point_id: str
     value: Value
     by: Actor
-    because: str  # the alarm's id
+    because: str  # the alarm's id; "" where a person commanded it without one
     expires_at: datetime
     is_safety: bool = False
 

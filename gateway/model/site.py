@@ -63,6 +63,16 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Operate:
+    """Who may set a point by hand (console, cloud), and to what. A point without it is never set by hand."""
+
+    roles: tuple[str, ...]
+    values: tuple[Value, ...]
+    pulse_s: float | None = None  # after so long the gateway sets it false again
+    within_s: float = 5.0  # later than this it is not carried out any more
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One value of one device; the sole owner of its unit."""
 
@@ -78,6 +88,7 @@ class Point:
     is_writable: bool = False
     is_event: bool = False  # a momentary act (a press): every new message of it counts
     params: Any = None  # the driver's own parameters, validated by the driver
+    operate: Operate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,7 @@ class Device:
     points: tuple[Point, ...]
     params: DeviceParams
     tags: tuple[str, ...] = ()  # what rules can ask for by `tag:` ("accessible", "escape")
+    snapshot: str = ""  # where a browser sees a picture of it now; the gateway itself never asks there
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +173,21 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What people can do from an alarm of a rule: set every ``point`` of kind ``kind`` within ``scope`` of the source.
+
+    Only what the point itself allows (`Operate`).
+    """
+
+    kind: str  # "" means the source device itself
+    point: str
+    scope: Scope
+    value: Value
+    title: str  # 开门
+    title_en: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Whom a rule tells, by which channels, how long after the alarm was raised."""
 
@@ -198,6 +225,7 @@ class Rule:
     respond_within_s: float | None = None
     shelvable_s: float | None = None  # the longest shelving; None: what its class allows, 0: none
     groups: tuple[str, ...] = ()  # what may gather its alarms into one: line, cabinet, building, uplink
+    offers: tuple[Offer, ...] = ()  # what can be operated from its alarms
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,16 @@ class VerbBody(Asked):
     cause: Annotated[Words | None, Field(description="close: why it happened")] = None
     minutes: Annotated[int | None, Field(ge=1, le=10_000, strict=True, description="shelve: for how long")] = None
     reason: Annotated[Words | None, Field(description="shelve: why")] = None
+    point: Annotated[Words | None, Field(description="operate: the point of one of the alarm's offers")] = None
+    value: Annotated[bool | float | Words | None, Field(description="operate: the value of that offer")] = None
+
+
+class OperateBody(Asked):
+    """Set one point that may be set by hand. The same ``request_id`` sent again gives the same answer, and no act."""
+
+    point: Words
+    value: bool | float | Words
+    request_id: RequestId
 
 
 class Told(BaseModel):
@@ -174,6 +184,49 @@ class CommandOut(Told):
     detail: str
 
 
+class OfferOut(Told):
+    """Something that can be operated: from an alarm (POST /alarms/{key}/operate), or by itself (POST /operate)."""
+
+    point: str
+    point_title: str
+    device: str
+    device_title: str
+    place: str
+    value: bool | int | float | str = Field(description="send exactly this")
+    title: str = Field(description="the word for the button, in the language asked for; empty: point_title and value")
+    may_operate: bool = Field(description="may your role? The gateway decides again when it is asked")
+    pulse_s: float | None = Field(description="after so long it ends by itself; null: it stays, or the device ends it")
+
+
+class OperationOut(CommandOut):
+    """What somebody operated by hand, and what became of it."""
+
+    key: str = Field(description="its name in URLs: GET /operations/{key}")
+    by: str
+    alarm: str = Field(description="id of the alarm it was done from; empty for none")
+    expires_at: datetime = Field(description="later than this it is not carried out")
+
+
+class OperationList(Told):
+    """Operations, newest first; ``next`` asks for the page after this one."""
+
+    operations: list[OperationOut]
+    next: str | None
+
+
+class OfferList(Told):
+    """Everything that can be operated by hand."""
+
+    points: list[OfferOut]
+
+
+class OperatedOut(Told):
+    """It was accepted, committed and commanded; what becomes of it is at GET /operations/{operation}."""
+
+    request_id: str
+    operation: str = Field(description="key of the operation")
+
+
 class AlarmDetail(Told):
     """An alarm with its rule and its commands; ``rule`` is null when the configuration no longer has it."""
 
@@ -183,6 +236,10 @@ class AlarmDetail(Told):
     shelvable_minutes: int | None = Field(description="how long the caller may shelve it at most; null: not at all")
     members: list[AlarmOut] = Field(description="open alarms that are its consequences; of very many the first 500")
     member_count: int
+    offers: list[OfferOut] = Field(description="what can be operated from this alarm: unlock the visitor's door")
+    picture: str | None = Field(
+        description="address of a picture of now, for an <img> of the page itself; null: none, or not for your role"
+    )
 
 
 class DeviceCounts(Told):
@@ -321,6 +378,7 @@ class VerbOut(Told):
 
     request_id: str
     version: int
+    operation: str | None = Field(default=None, description="of operate: the key for GET /operations/{key}")
 
 
 class HealthOut(Told):
