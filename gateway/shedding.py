@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.counters import Counters
-from gateway.model import Arrival, Step
+from gateway.model import Arrival, Mark, MarkChange, Step, TimerChange
 
 MOST_INPUTS = 500  # stepped while the disk refuses: beyond it telemetry is given up
 MOST_STEPS = 1_000  # with more than telemetry: beyond it the oldest become one
@@ -101,7 +101,8 @@ def _unacknowledged(group: Sequence[Stepped]) -> int:
 def _as_one(group: Sequence[Stepped], counters: Counters) -> Stepped:
     """What these steps lead to, in one: every alarm, timer and mark as it is afterwards, and the newest records."""
     one = Step(group[-1].step.now)
-    timers, marks = {}, {}
+    timers: dict[str, TimerChange] = {}
+    marks: dict[tuple[Mark, str, str], MarkChange] = {}
     for step in (each.step for each in group):
         one.alarms |= step.alarms
         one.events += step.events

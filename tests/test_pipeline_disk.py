@@ -36,7 +36,7 @@ class Broker:
         while self._waiting and self.under_way < WINDOW:
             value = self._waiting.popleft()
             self.under_way += 1
-            receipt = lambda value=value: self._puback(value)  # type: ignore[misc] # noqa: E731 - shorter
+            receipt = lambda value=value: self._puback(value)  # noqa: E731 - shorter
             self._pipeline.inbox.deliver(Arrival((reading(value=value),), receipt, b"12345678"))
 
     def _puback(self, value: float | bool) -> None:

@@ -63,13 +63,17 @@ def test_the_ballast_is_thrown_before_a_start_on_a_full_disk(tmp_path: Path, mon
     assert not (tmp_path / "ballast").exists()
 
 
+def fill(store: Journal) -> None:
+    for n in range(1, 1000):
+        store.commit(Batch([full_step(n)]))
+
+
 def test_on_a_full_disk_the_log_stays_short(tmp_path: Path) -> None:
     """What the ballast gave back is for alarms: the log must not take it all before it is copied into the database."""
     store = Journal(str(tmp_path), (), 10_000_000)
     store.connection.pragma("max_page_count", 60)
-    fill = (store.commit(Batch([full_step(n)])) for n in range(1, 1000))
     with pytest.raises(apsw.FullError):
-        list(fill)
+        fill(store)
     store.connection.pragma("max_page_count", 100_000)
     log = tmp_path / "shouwang.db-wal"
     most = 0

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
 
@@ -40,7 +41,7 @@ def set_up_logs() -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(_Standing()),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Standing())),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=_Standing())
