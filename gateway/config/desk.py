@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from gateway.config.findings import Findings, Say, Spot
 from gateway.config.tree import Entry
-from gateway.model import AlarmClass, Bus, Device, Point
+from gateway.model import AlarmClass, Bus, Device, Operate, Point
 
 ONLINE = "online"  # the point every device has: is it there?
 RESPONDING = "responding"  # the point every device with an output has: did it obey?
@@ -90,6 +90,7 @@ class Mould(NamedTuple):
     is_writable: bool
     is_event: bool
     params: Any
+    operate: Operate | None = None
 
     def cast(self, device_id: str) -> Point:
         """The point of one device."""
@@ -129,6 +130,7 @@ class Desk:
     devices: dict[str, Device] = field(default_factory=dict)
     origins: dict[str, Entry] = field(default_factory=dict)  # device id to the item it came from
     by_kind: dict[str, list[Device]] = field(default_factory=dict)
+    pictures: set[str] = field(default_factory=set)  # hosts that a browser may be sent to for a picture
     is_partial: bool = False  # a file could not be read: names may be missing that are defined there
     is_whole: bool = True  # all devices are there: nothing was wrong when the rules were begun
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from gateway.config.desk import Desk, DriverShape, Profile, device_subject
 from gateway.config.expand import MOST, PatternError, expand, first_of, place_of
 from gateway.config.findings import DEFINED, Say, perhaps
+from gateway.config.operating import read_snapshot, snapshot_at
 from gateway.config.shapes import DeviceItem
 from gateway.config.shaping import Part, keys_of, known_keys, shape
 from gateway.config.tree import Entry
@@ -168,6 +169,7 @@ def _cast(desk: Desk, batch: _Batch, addresses: Sequence[str], part: Part) -> No
     varying = [key for key, value in own.items() if isinstance(value, str) and _AT in value]
     shared = DeviceParams(profile.params, params)
     tags = tuple(item.tags or ())
+    snapshot = read_snapshot(desk, item.snapshot, addresses[0] if addresses else "", part)
     for at in addresses:
         place = _place(desk, at, item.zone or "", part)
         device_id = at + name
@@ -184,6 +186,7 @@ def _cast(desk: Desk, batch: _Batch, addresses: Sequence[str], part: Part) -> No
             tuple([mould.cast(device_id) for mould in profile.moulds]),
             DeviceParams(profile.params, _again(batch, varying, addresses[0], at)) if varying else shared,
             tags,
+            snapshot_at(snapshot, at) if snapshot else "",
         )
         desk.devices[device_id] = device
         desk.origins[device_id] = part.entry

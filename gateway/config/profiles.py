@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gateway.config.desk import FIRE_KINDS, Desk, DriverShape, Mould, Profile
 from gateway.config.findings import Say, perhaps
+from gateway.config.operating import check_valve, read_operate
 from gateway.config.privacy import check_privacy
 from gateway.config.pseudo import PSEUDO
 from gateway.config.shapes import PointItem, ProfileItem
@@ -51,6 +52,7 @@ def read_profile(desk: Desk, entry: Entry) -> None:
     _check_kind(desk, profile, part)
     _check_supervision(desk, profile, part)
     check_privacy(desk, profile.kind, plain["points"], part)
+    check_valve(desk, profile, part)
     _check_walk_test(desk, item, profile, part)
     if desk.findings.errors == before:
         desk.profiles[item.profile] = profile
@@ -107,7 +109,8 @@ def _point(desk: Desk, driver: DriverShape, name: str, raw: Any, part: Part) -> 
         return None
     _check_range(desk, item, part)
     count = item.repeat
-    return [_mould(name, item, params, index, count) for index in range(count or 1)]
+    operate = read_operate(desk, item, params.value_type, part)
+    return [_mould(name, item, params, index, count)._replace(operate=operate) for index in range(count or 1)]
 
 
 def _mould(name: str, item: PointItem, params: Any, index: int, count: int | None) -> Mould:

@@ -125,6 +125,23 @@ class Do(Shape):
     until: Literal["silenced", "reset"] | None = None
 
 
+class OfferTitle(Shape):
+    """The word on a button."""
+
+    zh: Annotated[str, Field(min_length=1, max_length=12)]
+    en: Annotated[str, Field(min_length=1, max_length=24)] | None = None
+
+
+class OfferItem(Shape):
+    """What can be operated from a rule's alarms."""
+
+    kind: str | None = None
+    point: str
+    within: Scope = Scope.DEVICE
+    value: str
+    title: Annotated[OfferTitle, BeforeValidator(_two_languages)]
+
+
 class TellItem(Shape):
     """Whom a rule tells."""
 
@@ -178,6 +195,7 @@ class RuleItem(Shape):
         None
     )
     do: list[Do] | None = Field(default=None, max_length=50)
+    operate: list[OfferItem] | None = Field(default=None, max_length=10)
     plan: list[Title] | None = Field(default=None, max_length=50)
     tell: list[TellItem] | None = Field(default=None, max_length=50)
     outcomes: list[Title] | None = Field(default=None, max_length=50)

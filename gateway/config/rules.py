@@ -10,11 +10,12 @@ from gateway.config.duties import Calendars, check_rule
 from gateway.config.expressions import CheckExpression
 from gateway.config.findings import Say
 from gateway.config.judging import Judged, Judging
+from gateway.config.operating import read_offers
 from gateway.config.possible import Compile
 from gateway.config.rule_shapes import RuleItem, Words
 from gateway.config.shaping import Part, shape
 from gateway.config.tree import Entry
-from gateway.model import Action, Recipient, Rule, Tell
+from gateway.model import Action, Offer, Recipient, Rule, Tell
 
 
 class Rules:
@@ -59,13 +60,14 @@ class Rules:
         check_rule(self._findings, item, self._calendars, part)
         source = Source(judged.profiles, judged.condition.same) if judged is not None else Source()
         actions = read_actions(self._desk, item, source, part)
+        offers = read_offers(self._desk, item, source, part)
         tells = read_tells(self._findings, item, self._recipients, part)
         if judged is None or self._findings.errors > before:
             return
         seen = [point for target in judged.targets for point in target.points]
         self.watched.update(seen)
         self.prompt.update(seen if judged.is_prompt else ())
-        self.rules.append(_rule(item, judged, actions, tells))
+        self.rules.append(_rule(item, judged, actions, tells, offers))
 
     def _is_new(self, name: str, part: Part) -> bool:
         first = self._entries.setdefault(name, part.entry)
@@ -82,7 +84,9 @@ class Rules:
         return False
 
 
-def _rule(item: RuleItem, judged: Judged, actions: tuple[Action, ...], tells: tuple[Tell, ...]) -> Rule:
+def _rule(
+    item: RuleItem, judged: Judged, actions: tuple[Action, ...], tells: tuple[Tell, ...], offers: tuple[Offer, ...]
+) -> Rule:
     raised, response, nothing = item.raise_, item.response, Words(zh="")
     cause, consequence = item.cause or nothing, item.consequence or nothing
     return Rule(
@@ -110,4 +114,5 @@ def _rule(item: RuleItem, judged: Judged, actions: tuple[Action, ...], tells: tu
         respond_within_s=item.respond_within,
         shelvable_s=item.shelve,
         groups=tuple(dict.fromkeys(item.group or ())),
+        offers=offers,
     )

@@ -6,7 +6,7 @@ Scalars arrive as text. Fields that a driver owns are not here: they are split o
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
@@ -200,6 +200,7 @@ class DeviceItem(Shape):
     zone: Title | None = None
     title: Title | None = None
     tags: Annotated[list[Name], OneOrMore, Field(max_length=20)] | None = None
+    snapshot: str | None = None
 
 
 class Expectation(Shape):
@@ -217,6 +218,15 @@ class WalkStep(Shape):
     expect: Expectation
 
 
+class OperateItem(Shape):
+    """Who may set a point by hand, and to what."""
+
+    roles: Annotated[list[Literal["duty", "supervisor", "installer"]], BeforeValidator(one_or_more), Field(min_length=1)]
+    values: Names
+    pulse: Annotated[Span, Field(ge=1, le=600)] | None = None
+    within: Annotated[Span, Field(ge=1, le=60)] = 5.0
+
+
 class PointItem(Shape):
     """What every point says; the rest belongs to its driver, and ``type`` to both."""
 
@@ -227,6 +237,7 @@ class PointItem(Shape):
     writable: bool = False
     event: bool = False
     repeat: int | None = Field(default=None, ge=1, le=256)
+    operate: OperateItem | None = None
 
 
 class ProfileItem(Shape):

@@ -190,6 +190,7 @@ _STAMPS: dict[str, Callable[[Alarm, AlarmEvent], dict[str, Any]]] = {
     "arrived": _arrived,
     "verified": _verified,
     "noted": _noted,
+    "operated": _nothing,
     "closed": _closed,
     "reset": _nothing,
     "confirmed": _confirmed,

@@ -255,7 +255,7 @@ class Book:
     def release(self, step: Step) -> None:
         """At the end of a step: set false again what no open alarm wants any more."""
         if self.releases.has_any:
-            step.commands += self.releases.commands(self._holders(), step.now)
+            step.commands += self.releases.commands(self.holders(), step.now)
 
     def safety_target(self, command_id: str) -> str:
         """The point ("<event id>/<point>") of a command that a safety action of a rule gave; "" for any other.
@@ -272,7 +272,8 @@ class Book:
                 return target
         return ""
 
-    def _holders(self) -> Iterable[tuple[Alarm, Watch]]:
+    def holders(self) -> Iterable[tuple[Alarm, Watch]]:
+        """The open alarms whose rules act."""
         for alarm in self.alarms.values():
             watch = self.watch_of(alarm)
             if watch is not None and watch.rule.actions:
@@ -280,21 +281,25 @@ class Book:
 
     def answer(self, request: OperatorRequest, step: Step) -> None:
         """Do what an operator asks of an alarm, or say why not."""
-        alarm = self.alarms.get(request.alarm_id)
-        verdict: Accepted | Refusal | None = self.refuse_late(request, step)
-        if verdict is None and alarm is None:
-            verdict = Refusal(Code.ALREADY_ENDED if self._has_ended(request.alarm_id) else Code.UNKNOWN_ALARM)
-        elif verdict is None and alarm is not None:
-            watch = self.watch_of(alarm)
-            verdict = decide(request, alarm, watch.rule if watch else None, step.now)
+        alarm, verdict = self.alarms.get(request.alarm_id), self.judge(request, step)
         if isinstance(verdict, Refusal):
             self.refuse(request, verdict, alarm.version if alarm else 0, step)
             return
         assert alarm is not None
-        assert verdict is not None
         alarm = self._obey(alarm, verdict, request.actor, step)
         alarm = self.alarms.get(alarm.id, alarm)  # a person's word may have confirmed a fire, which is an event too
         step.replies.append(Reply(request.id, True, version=alarm.version))
+
+    def judge(self, request: OperatorRequest, step: Step) -> Accepted | Refusal:
+        """What the alarm table says to it."""
+        alarm = self.alarms.get(request.alarm_id)
+        late = self.refuse_late(request, step)
+        if late is not None:
+            return late
+        if alarm is None:
+            return Refusal(Code.ALREADY_ENDED if self._has_ended(request.alarm_id) else Code.UNKNOWN_ALARM)
+        watch = self.watch_of(alarm)
+        return decide(request, alarm, watch.rule if watch else None, step.now)
 
     def refuse_late(self, request: OperatorRequest, step: Step) -> Refusal | None:
         """A request that comes after its deadline is not carried out."""
@@ -349,7 +354,7 @@ class Book:
         if safety:
             self.act(safety, step.now)
         if len(safety) < len(found):
-            undoing = overruled([each for each in found if not each.is_safety], self._holders())
+            undoing = overruled([each for each in found if not each.is_safety], self.holders())
             if undoing:
                 self._counters.count("commands_withheld", len(undoing), rule=found[0].because.partition(":")[0])
                 found = [each for each in found if each.id not in undoing]

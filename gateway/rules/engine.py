@@ -29,6 +29,7 @@ from gateway.model import (
     Step,
     TimerChange,
     Value,
+    Verb,
 )
 from gateway.rules.bench import Bench
 from gateway.rules.book import Book
@@ -44,6 +45,7 @@ from gateway.rules.kinds import OWNERS
 from gateway.rules.linkage import Linkage
 from gateway.rules.marking import Marking
 from gateway.rules.marks import Marks
+from gateway.rules.operate import Operating
 from gateway.rules.points import ONLINE, RESPONDING, TIME_OK, Doubt, PointState, as_bad, doubt_of, states_of
 from gateway.rules.ports import Act, NoticePolicy, no_act
 from gateway.rules.tells import Tells
@@ -88,6 +90,7 @@ class Engine:
             is_away=lambda device_id: Mark.AWAY in self._marks.of(device_id),
         )
         self._bench = Bench(self._ground)
+        self.operating = Operating(self._ground)
         self._lost_timers: list[TimerChange] = []  # of what is gone, until the first step
         self._is_resumed = True  # False between `restore` and the first step
         # Whose a timer is says the first word of its key: what happens at its end, and how it goes on after a restart
@@ -101,6 +104,7 @@ class Engine:
             "mark": self._marking.ring,
             "chatter": chatter.ring,
             "group": self._grouping.ring,
+            "pulse": self.operating.ring,
         }
         self._restores: dict[str, Callable[[str, datetime, float, Now], bool]] = {
             "for": self._delays.restore,
@@ -111,6 +115,7 @@ class Engine:
             "mark": self._marks.restore_timer,
             "chatter": chatter.restore,
             "group": self._grouping.restore,
+            "pulse": self.operating.restore,
         }
         self._settle_s = settle_s
         self._started_mono_s = float("-inf")
@@ -203,7 +208,7 @@ class Engine:
                 read(each, step)
             elif isinstance(each, OperatorRequest):
                 told = len(step.events)
-                (self._book if each.verb.is_of_alarm else self._marking).answer(each, step)
+                self._answer(each, step)
                 self._bench.hear_person(step.events[told:], step)
             elif isinstance(each, DeviceStatus):
                 self._status(each, step)
@@ -214,8 +219,15 @@ class Engine:
             self._bench.look_again(step)
         self._escalation.see_arrivals(step)
         self._book.release(step)
+        self.operating.settle(step)
         self._counters.counts["readings_accepted", ()] += len(step.readings)
         return step
+
+    def _answer(self, request: OperatorRequest, step: Step) -> None:
+        if request.verb is Verb.OPERATE:
+            self.operating.answer(request, step)
+        else:
+            (self._book if request.verb.is_of_alarm else self._marking).answer(request, step)
 
     def _start(self, now: Now) -> None:
         self._is_started = True
@@ -347,9 +359,10 @@ class Engine:
         self._believe(state, Reading(state.point.id, status.is_online, status.at, status.at), step)
 
     def _hear_result(self, result: CommandResult, step: Step) -> None:
+        target = self.operating.hear(result, step)
         if result.outcome is CommandOutcome.SUPERSEDED:
             return
-        target = self._book.safety_target(result.command_id)
+        target = target or self._book.safety_target(result.command_id)
         state = self._points.get(f"{target.rpartition('/')[0]}/{RESPONDING}")
         if state is not None:
             does_respond = result.outcome is CommandOutcome.DONE

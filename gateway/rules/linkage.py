@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from gateway.model import SYSTEM, Action, Command, Device, Now, Place, Point, Rule, Scope, Value
+from gateway.model import SYSTEM, Action, Command, Device, Now, Offer, Place, Point, Rule, Scope, Value
 from gateway.rules.watch import Outputs
 
 UNTIL = ("silenced", "reset")
@@ -82,6 +82,16 @@ class Linkage:
     def outputs(self, rule: Rule, source: Point) -> Outputs:
         """What the actions of ``rule`` set when ``source`` raises; no points where a scope has none."""
         return tuple((action, self._targets(action, source)) for action in rule.actions)
+
+    def offered(self, rule: Rule, source: Point) -> list[tuple[Offer, Point]]:
+        """What can be operated from the alarms of ``rule`` at ``source``."""
+        return [
+            (offer, point)
+            for offer in rule.offers
+            for point in self._targets(
+                Action(offer.kind, offer.point, offer.scope, offer.value, expires_s=0.0, is_safety=False), source
+            )
+        ]
 
     def group_outputs(self, rule: Rule, devices: Sequence[Device]) -> Outputs:
         """What the actions of ``rule`` set when a group raises: what any of its ``devices`` would reach, each once."""

@@ -104,6 +104,22 @@ def overruled(ordinary: Sequence[Command], open_alarms: Iterable[tuple[Alarm, Wa
     return frozenset(each.id for each in ordinary if wanted[each.point_id] - {each.value})
 
 
+def holder_of(point_id: str, value: Value, open_alarms: Iterable[tuple[Alarm, Watch]]) -> Alarm | None:
+    """The open alarm that has set ``point_id`` to something else than ``value`` for safety, and wants it so still.
+
+    Of fire, gas and sos as long as it is open; of any other while its cause is there: a socket that was cut for its
+    heat is not switched on by hand, a door that a fire has released is not locked.
+    """
+    for alarm, watch in open_alarms:
+        if not alarm.alarm_class.is_life_safety and alarm.condition is not AlarmCondition.ACTIVE:
+            continue
+        for action, targets in watch.outputs:
+            is_wanted = not withholds(alarm, action) and (not action.until or holds(alarm, action))
+            if action.is_safety and is_wanted and action.value != value and any(t.id == point_id for t in targets):
+                return alarm
+    return None
+
+
 def holds(alarm: Alarm, action: Action) -> bool:
     """Does ``alarm`` want on what ``action`` of its rule has switched on? Without an end: as long as it is open.
 

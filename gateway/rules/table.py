@@ -24,6 +24,8 @@ Decisions, and where they come from (alarms.md section 2; ISA-18.2 as in OPC 100
 - ``unmarked`` says that what was raised in a drill, walk test or commissioning is there without it: it is for real
   now, and whoever had it in hand had it as a test. So it is new again.
 - ``withdrawn`` says that the rule or point is gone from the configuration: nothing will report or reset it any more.
+- ``operate`` asks that somebody has taken the alarm, so that one person speaks with the visitor and opens. Which
+  points an alarm offers says its rule, who may set them their profile (`gateway.rules.operate`).
 - When an alarm ends (`ENDINGS`): never while active or latched. Fire, gas, sos and security wait for ``close``.
   Warning and supervisory wait for ``take`` (RTN_UNACK stays on the list, ACK goes by itself). Fault and maintenance
   follow their source.
@@ -67,6 +69,9 @@ class Code(StrEnum):
     NOT_MARKED = "not_marked"
     UNKNOWN_TARGET = "unknown_target"
     TOO_MANY_MARKS = "too_many_marks"
+    NOT_OPERABLE = "not_operable"
+    HELD = "held"
+    NEVER_BY_SOFTWARE = "never_by_software"
 
 
 class State(NamedTuple):
@@ -131,6 +136,9 @@ VERBS: tuple[Row, ...] = (
     Row(Verb.SHELVE, event="shelved", is_shelved=False),
     Row(Verb.UNSHELVE, event="unshelved", is_shelved=True),
     Row(Verb.UNSHELVE, codes=(Code.NOT_SHELVED,), is_shelved=False),
+    Row(Verb.OPERATE, codes=(Code.NOT_TAKEN,), handling=(NEW,)),
+    Row(Verb.OPERATE, event="operated", handling=_IN_HAND),
+    Row(Verb.OPERATE, codes=(Code.ALREADY_CLOSED,), handling=(CLOSED,)),
 )
 
 ARGUMENTS: dict[Verb, tuple[str, ...]] = {
@@ -145,6 +153,7 @@ ARGUMENTS: dict[Verb, tuple[str, ...]] = {
     Verb.UNSHELVE: (),
     Verb.MARK: ("mark", "scope", "reason"),
     Verb.UNMARK: ("mark", "scope"),
+    Verb.OPERATE: ("point", "value"),
 }
 
 _HOUR_S = 3600.0
@@ -212,6 +221,7 @@ EFFECTS: dict[str, Effect] = {
     "arrived": Effect(handling=((TAKEN, VERIFYING),)),
     "verified": Effect(handling=((TAKEN, HANDLING), (VERIFYING, HANDLING))),
     "noted": Effect(),
+    "operated": Effect(),  # somebody has set a point from it: unlocked the visitor's door
     "closed": Effect(handling=tuple((each, CLOSED) for each in _IN_HAND), sound=Latch.CLEAR),
     "reset": Effect(latch=Latch.CLEAR),
     "confirmed": Effect(),  # a fire, by a second device or a person (`gateway.rules.confirm`)

@@ -36,6 +36,7 @@ _VERBS = {
     Verb.RESET: "复位",
     Verb.SHELVE: "搁置",
     Verb.UNSHELVE: "取消搁置",
+    Verb.OPERATE: "操作",
 }
 _ROLES = {"duty": "值班", "supervisor": "主管", "installer": "安装"}
 _MARKS: dict[Mark, tuple[str, str]] = {
