@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from gateway.counters import Counters
 from gateway.model import Arrival, Mark, MarkChange, Step, TimerChange
+from gateway.store.passes import passes_of
 
 MOST_INPUTS = 500  # stepped while the disk refuses: beyond it telemetry is given up
 MOST_STEPS = 1_000  # with more than telemetry: beyond it the oldest become one
-MOST_RECORDS = 5_000  # events, commands and notices of that one, of each kind: beyond it the oldest are not written
+MOST_RECORDS = 5_000  # events, commands, notices, passes of that one, of each kind: beyond it the oldest are not written
 MOST_UNACKNOWLEDGED = 8  # messages: beyond it a small window would soon be used up
 
 
@@ -70,13 +71,20 @@ def shed(pending: Sequence[Stepped], counters: Counters) -> Group:
         return list(pending)
     kept: Group = []
     for each in pending:
-        if each.is_vital or must_be_kept(each.step):
+        if each.is_vital or must_be_kept(each.step) or _has_passes(each, counters):
             kept.append(each)
-        else:
-            each.relieve()
-            counters.count("readings_not_stored", len(each.step.readings), reason="disk")
     over = len(kept) - MOST_STEPS
     return kept if over <= 0 else [_as_one(kept[: over + 1], counters), *kept[over + 1 :]]
+
+
+def _has_passes(stepped: Stepped, counters: Counters) -> bool:
+    """Give up its telemetry but for who went through a door, which is a record; was there anybody?"""
+    passes = passes_of(stepped.step.readings)
+    if len(passes) < len(stepped.step.readings):
+        counters.count("readings_not_stored", len(stepped.step.readings) - len(passes), reason="disk")
+    stepped.step.readings, stepped.inputs = passes, len(passes)
+    stepped.relieve()
+    return bool(passes)
 
 
 def relieve(group: Sequence[Stepped]) -> bool:
@@ -112,9 +120,11 @@ def _as_one(group: Sequence[Stepped], counters: Counters) -> Stepped:
         one.results += step.results
         timers |= {change.key: change for change in step.timers}
         marks |= {(change.mark, change.scope, change.key): change for change in step.marks}
-        counters.count("readings_not_stored", len(step.readings), reason="disk")
+        passes = passes_of(step.readings)
+        one.readings += passes
+        counters.count("readings_not_stored", len(step.readings) - len(passes), reason="disk")
     one.timers, one.marks = list(timers.values()), list(marks.values())
-    for records in (one.events, one.commands, one.notices):
+    for records in (one.events, one.commands, one.notices, one.readings):
         over = len(records) - MOST_RECORDS
         if over > 0:
             counters.count("records_not_stored", over, reason="disk")

@@ -25,6 +25,7 @@ from gateway.model import (
     Device,
     DeviceParams,
     MarkChange,
+    Offer,
     OperatorRequest,
     Place,
     Point,
@@ -128,6 +129,7 @@ class FakeGateway:
         self.clock = clock
         self.alarms: dict[str, Alarm] = {}
         self.doors: list[dict[str, Any]] = []
+        self.operated: list[dict[str, Any]] = []
         self.journal: defaultdict[str, list[AlarmEvent]] = defaultdict(list)
         self.commanded: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.told: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -175,8 +177,23 @@ class FakeGateway:
         ended.sort(key=lambda each: (each.raised_at, each.id), reverse=True)
         return [each for each in ended if before is None or (each.raised_at, each.id) < before][:limit]
 
-    async def passes(self, limit: int, before: int | None, device_id: str | None) -> Sequence[Mapping[str, Any]]:
+    def offers(self, alarm: Alarm) -> Sequence[tuple[Offer, Point]]:
+        rule = next(each for each in self._site.rules if each.id == alarm.rule_id)
+        points = self._site.devices[alarm.device_id].points
+        return [(offer, each) for offer in rule.offers for each in points if each.name == offer.point]
+
+    async def operation(self, command_id: str) -> Mapping[str, Any] | None:
+        return next((each for each in self.operated if each["id"] == command_id), None)
+
+    async def operations(self, limit: int, before: tuple[int, str] | None) -> Sequence[Mapping[str, Any]]:
+        found = [e for e in reversed(self.operated) if before is None or (e["issued_ms"], e["id"]) < before]
+        return found[:limit]
+
+    async def passes(
+        self, limit: int, before: int | None, device_id: str | None, credential: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
         found = [each for each in self.doors if device_id in {None, each["device_id"]}]
+        found = [each for each in found if credential in {None, each["credential"]}]
         return [each for each in reversed(found) if before is None or each["seq"] < before][:limit]
 
     def raise_alarm(

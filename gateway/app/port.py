@@ -8,13 +8,16 @@ from concurrent.futures import Executor
 from datetime import datetime
 from typing import Any, TypeVar
 
+import orjson
+
 from gateway.clock import Clock
 from gateway.counters import Counters
-from gateway.model import Alarm, AlarmEvent, MarkChange, OperatorRequest, Reply, Site
+from gateway.model import Alarm, AlarmEvent, MarkChange, Offer, OperatorRequest, Point, Reply, Site
 from gateway.pipeline import Pipeline
 from gateway.rules.table import MARKING
 from gateway.rules.verbs import shelving
 from gateway.store.journal import JournalReader
+from gateway.store.operations import OperationReader
 from gateway.store.outbox import bridge_status
 from gateway.store.passes import PassReader
 from gateway.web.ports import Health, MarkLimit, UplinkHealth
@@ -27,13 +30,19 @@ T = TypeVar("T")
 class Port:
     """Reads of the past go to a thread with its own read-only connection; everything else is in memory."""
 
-    def __init__(self, site: Site, pipeline: Pipeline, counters: Counters, clock: Clock, screens: Executor) -> None:
+    def __init__(
+        self, site: Site, pipeline: Pipeline, counters: Counters, clock: Clock, screens: Executor,
+        *, offers: Callable[[Alarm], Sequence[tuple[Offer, Point]]],
+    ) -> None:  # fmt: skip
+        """``offers``: what can be operated from an alarm, in memory."""
+        self._offers = offers
         self._site = site
         self._pipeline = pipeline
         self._counters = counters
         self._clock = clock
         self._reader = JournalReader(site.data_dir)
         self._passes = PassReader(site.data_dir)
+        self._operations = OperationReader(site.data_dir)
         self._screens = screens
         self._uplinks = {each.id: UplinkHealth(None, 0) for each in site.uplinks}
 
@@ -94,9 +103,25 @@ class Port:
         """Ended alarms, newest first."""
         return await self._ask(lambda: self._reader.ended(limit, before))
 
-    async def passes(self, limit: int, before: int | None, device_id: str | None) -> Sequence[Mapping[str, Any]]:
+    def offers(self, alarm: Alarm) -> Sequence[tuple[Offer, Point]]:
+        """What can be operated from this alarm."""
+        return self._offers(alarm)
+
+    async def operation(self, command_id: str) -> Mapping[str, Any] | None:
+        """One operation by hand."""
+        found = await self._ask(lambda: self._operations.one(command_id))
+        return None if found is None else _with_name(found)
+
+    async def operations(self, limit: int, before: tuple[int, str] | None) -> Sequence[Mapping[str, Any]]:
+        """Operations by hand, newest first."""
+        return [_with_name(each) for each in await self._ask(lambda: self._operations.page(limit, before))]
+
+    async def passes(
+        self, limit: int, before: int | None, device_id: str | None, credential: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
         """Who went through which door, newest first."""
-        return [each._asdict() for each in await self._ask(lambda: self._passes.page(limit, before, device_id))]
+        found = await self._ask(lambda: self._passes.page(limit, before, device_id, credential))
+        return [each._asdict() for each in found]
 
     async def watch_uplinks(self, interval_s: float, seen: Callable[[Mapping[str, UplinkHealth]], None]) -> None:
         """Keep what the bridge says of itself at hand for `health`; ``seen`` gets it each time."""
@@ -111,6 +136,7 @@ class Port:
         """Close the connection."""
         self._reader.close()
         self._passes.close()
+        self._operations.close()
 
     def _uplink(self, said: dict[str, Any] | None) -> UplinkHealth:
         if said is None:
@@ -122,3 +148,8 @@ class Port:
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._screens, question)
+
+
+def _with_name(operation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the name of who did it instead of the stored actor."""
+    return {**operation, "by": orjson.loads(operation["actor"])[0]}

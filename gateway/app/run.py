@@ -25,6 +25,7 @@ from gateway.app.port import Port
 from gateway.app.signals import until_told
 from gateway.clock import Clock
 from gateway.config.builtin import is_builtin
+from gateway.config.privacy import DOORS
 from gateway.counters import Counters
 from gateway.drivers.base import Driver, DriverError
 from gateway.drivers.mqtt import MqttDriver
@@ -82,7 +83,9 @@ class Gateway:
         self.counters = Counters()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._screens = ThreadPoolExecutor(1, thread_name_prefix="screens")
-        self._journal = Journal(site.data_dir, [each.id for each in site.uplinks], site.retention_bytes)
+        self._journal = Journal(
+            site.data_dir, [each.id for each in site.uplinks], site.retention_bytes, doors=_doors(site)
+        )
         restored = self._journal.restore(clock.now())
         self._engine = Engine(site, counters=self.counters, policy=NoticePolicy(site, self.counters))
         self._engine.restore(restored.alarms, restored.occurrences, restored.timers, clock.now(), marks=restored.marks)
@@ -109,15 +112,13 @@ class Gateway:
     async def run(self) -> None:
         """Run every part until cancelled; a broken invariant in one of them ends them all."""
         server = _listen(self._site)
-        port = Port(self._site, self.pipeline, self.counters, self._clock, self._screens)
+        port = Port(self._site, self.pipeline, self.counters, self._clock, self._screens, self._engine.operating.offers)
         users = _Accounts(self._journal.connection, self._writer, self._site.data_dir, self._screens, self._clock)
         app = create_app(
             port, self._live, users, self.counters, self._clock,
             title=self._site.title, language=self._site.language, setup_code=await self._setup_code(users),
         )  # fmt: skip
-        self._effects.act(
-            self._restored.commands, self._clock.now()
-        )  # absolute values with deadlines: too late ones end as expired
+        self._act_again(self._restored.commands)
         self._effects.tell(self._restored.notices)
         self._restored = Restored((), {}, (), (), (), (), (), ())
         self._box.look_at_time()  # before anything is raised: stamps say what they are worth
@@ -150,6 +151,11 @@ class Gateway:
             users.close()
             self._writer.shutdown()
             self._journal.close()
+
+    def _act_again(self, commands: Sequence[Command]) -> None:
+        """Absolute values with deadlines: too late ones end as expired, and those that a fire has overruled as well."""
+        now, undoing = self._clock.now(), self._engine.operating.overruled(commands)
+        self._effects.act([replace(each, expires_at=now.utc) if each.id in undoing else each for each in commands], now)
 
     def _act(self, commands: Sequence[Command], decided: Now) -> None:
         self._effects.act(commands, decided)
@@ -220,6 +226,11 @@ def _named(bus: Bus, gateway_id: str) -> Bus:
         name = f"shouwang-{gateway_id}-{bus.id}"
         return replace(bus, params=bus.params.model_copy(update={"client_id": name}))
     return bus
+
+
+def _doors(site: Site) -> frozenset[str]:
+    """Where an output that is set by hand lets somebody in."""
+    return frozenset(each.id for each in site.devices.values() if each.kind in DOORS)
 
 
 def _never_merged(site: Site) -> frozenset[str]:

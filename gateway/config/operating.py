@@ -19,7 +19,9 @@ from gateway.config.values import BadValueError, value_of
 from gateway.model import Offer, Operate
 
 MOST_HOSTS = 100  # of pictures: they all stand in one header of every page
-_ADDRESS = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?(?:[/?][A-Za-z0-9._~!$&()*+,;=:@%/?-]*)?")
+_ADDRESS = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?(?:[/?][A-Za-z0-9._~!$&()*+,;=:@%/?-]*)?"
+)
 _LONGEST = 500
 _SECRET = re.compile(r"pass|pwd|token|secret|auth|user|usr|sign|sig\b|session|credential|login|key", re.IGNORECASE)
 _CLOSING = {("closed", True), ("open", False)}
@@ -81,10 +83,8 @@ def read_offers(desk: Desk, item: RuleItem, source: Source, part: Part) -> tuple
 
 def _offer(desk: Desk, asked: OfferItem, source: Source, part: Part) -> Offer | None:
     if source.area is not None:
-        _wrong(
-            desk, part, (), Say("报警的是一片区域,不是一台设备,不能有 operate", "the alarm is of an area, not of a device"),
-            Say("去掉 operate", "remove operate"),
-        )  # fmt: skip
+        what = Say("报警的是一片区域,不是一台设备,不能有 operate", "the alarm is of an area, not of a device")
+        _wrong(desk, part, (), what, Say("去掉 operate", "remove operate"))
         return None
     meant = [each for each in desk.profiles.values() if each.kind == asked.kind] if asked.kind else source.profiles
     if not meant:
@@ -107,14 +107,15 @@ def _say_not_operable(
 ) -> None:
     names = sorted({each.base for profile in meant for each in profile.moulds if each.operate is not None})
     is_value = any(each.operate is not None for each in moulds)
-    _wrong(
-        desk, part, ("value",) if is_value else ("point",),
-        Say(f'"{asked.point}" 不允许人工设为 "{asked.value}"', f'"{asked.point}" may not be set to "{asked.value}" by hand'),
-        Say("在档案里给这个点写 operate: {roles: [...], values: [...]}", "give it operate: {roles, values} in the profile")
-        if is_value
-        else perhaps(asked.point, names, Say("在档案里给这个点加 operate", "give the point operate in its profile")),
-        names,
-    )  # fmt: skip
+    what = Say(
+        f'"{asked.point}" 不允许人工设为 "{asked.value}"', f'"{asked.point}" may not be set to "{asked.value}" by hand'
+    )
+    fix = Say(
+        "在档案里给这个点写 operate: {roles: [...], values: [...]}", "give it operate: {roles, values} in its profile"
+    )
+    if not is_value:
+        fix = perhaps(asked.point, names, fix)
+    _wrong(desk, part, ("value",) if is_value else ("point",), what, fix, names)
 
 
 def read_snapshot(desk: Desk, address: str | None, first: str, part: Part) -> str:
@@ -128,7 +129,8 @@ def read_snapshot(desk: Desk, address: str | None, first: str, part: Part) -> st
     elif any(_SECRET.search(name) for name, _ in parse_qsl(urlsplit(whole).query, keep_blank_values=True)):
         what = Say("snapshot 里不能有账号、口令或令牌", "snapshot must not hold a name, a password or a token")
         fix = Say(
-            "在摄像机上为值班网段开放免登录抓图", "let the camera give pictures to the duty desk's network without a log-in"
+            "在摄像机上为值班网段开放免登录抓图",
+            "let the camera give pictures to the duty desk's network without a log-in",
         )
     else:
         desk.pictures.add(urlsplit(whole).netloc)
@@ -145,7 +147,8 @@ def snapshot_at(address: str, at: str) -> str:
     return address.replace(_AT, quote(at, safe=""))
 
 
-def _wrong(desk: Desk, part: Part, key: tuple[str, ...], what: Say, fix: Say, options: Sequence[str] = ()) -> None:
-    desk.findings.add(
-        "E504", part.entry.at(*part.path, *key), what, subject=part.subject, fix=fix, options=options
-    )  # fmt: skip
+def _wrong(  # noqa: PLR0917 - as `Findings.add`, with one code
+    desk: Desk, part: Part, key: tuple[str, ...], what: Say, fix: Say, options: Sequence[str] = ()
+) -> None:
+    spot = part.entry.at(*part.path, *key)
+    desk.findings.add("E504", spot, what, subject=part.subject, fix=fix, options=options)

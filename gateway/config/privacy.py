@@ -14,7 +14,7 @@ from gateway.config.desk import Desk
 from gateway.config.findings import Say
 from gateway.config.shaping import Part
 
-_ACCESS = ("door", "gate", "barrier", "turnstile", "intercom", "home-door")
+DOORS = ("door", "gate", "barrier", "turnstile", "intercom", "home-door")
 _BODY = re.compile(r"face|facial|人脸|人像|fingerprint|指纹|iris|虹膜|palm(print|vein)?|掌纹|biometric", re.IGNORECASE)
 _LIKENESS = re.compile(
     r"image|img|photo|picture|snapshot|jpe?g|base64|template|feature|embedding|vector|照片|图像|抓拍|模板|特征",
@@ -47,4 +47,4 @@ def _is_body_data(kind: str, name: str, raw: dict[str, Any]) -> bool:
         return False
     words: Sequence[str] = [name, str(raw.get("from", ""))]
     said = " ".join(words)
-    return _BODY.search(said) is not None or (kind in _ACCESS and _LIKENESS.search(said) is not None)
+    return _BODY.search(said) is not None or (kind in DOORS and _LIKENESS.search(said) is not None)

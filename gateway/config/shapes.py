@@ -221,7 +221,9 @@ class WalkStep(Shape):
 class OperateItem(Shape):
     """Who may set a point by hand, and to what."""
 
-    roles: Annotated[list[Literal["duty", "supervisor", "installer"]], BeforeValidator(one_or_more), Field(min_length=1)]
+    roles: Annotated[
+        list[Literal["duty", "supervisor", "installer"]], BeforeValidator(one_or_more), Field(min_length=1)
+    ]
     values: Names
     pulse: Annotated[Span, Field(ge=1, le=600)] | None = None
     within: Annotated[Span, Field(ge=1, le=60)] = 5.0

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from gateway.model import (
     SYSTEM,
+    Actor,
     Alarm,
     Command,
     CommandOutcome,
@@ -148,14 +149,19 @@ class Operating:
         state = self._points.get(request.args["point"].strip())
         if state is None:
             return Refusal(Code.UNKNOWN_TARGET)
-        point, operate = state.point, state.point.operate
-        if operate is None or not point.is_writable:
+        operate = state.point.operate
+        if operate is None or not state.point.is_writable:
             return Refusal(Code.NOT_OPERABLE)
-        if request.actor.role not in operate.roles:
-            return Refusal(Code.ROLE_NOT_ALLOWED, {"role": request.actor.role, "roles": sorted(operate.roles)})
         value = next((each for each in operate.values if _is_said(request.args["value"], each)), None)
         if value is None:
             return Refusal(Code.NOT_OPERABLE, {"values": list(operate.values)})
+        permit = _Permit(state.point, operate, value)
+        return self._refused(permit, request.actor, alarm) or permit
+
+    def _refused(self, permit: _Permit, actor: Actor, alarm: Alarm | None) -> Refusal | None:
+        point, operate, value = permit
+        if actor.role not in operate.roles:
+            return Refusal(Code.ROLE_NOT_ALLOWED, {"role": actor.role, "roles": sorted(operate.roles)})
         if may_open_gas_valve(self._devices[point.device_id].kind, point.name, value):
             return Refusal(Code.NEVER_BY_SOFTWARE)
         if alarm is not None and not any(
@@ -163,9 +169,9 @@ class Operating:
         ):
             return Refusal(Code.NOT_OPERABLE, {"alarm": alarm.id})
         holder = self._holder(point.id, value)
-        if holder is not None:
-            return Refusal(Code.HELD, {"alarm": holder.id, "title": holder.title, "place": holder.place})
-        return _Permit(point, operate, value)
+        if holder is None:
+            return None
+        return Refusal(Code.HELD, {"alarm": holder.id, "title": holder.title, "place": holder.place})
 
     def _holder(self, point_id: str, value: Value) -> Alarm | None:
         return holder_of(point_id, value, self._book.holders())

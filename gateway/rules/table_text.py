@@ -90,6 +90,9 @@ _CODES: dict[Code, tuple[str, str]] = {
     Code.ALREADY_MARKED: ("已经设置过(谁、何时)", "it is set already: by whom, when"),
     Code.NOT_MARKED: ("没有这个标记", "there is no such mark"),
     Code.UNKNOWN_TARGET: ("没有这个地方、设备或测点", "there is no such place, device or point"),
+    Code.NOT_OPERABLE: ("这个点不允许这样人工操作", "this may not be set like that by hand"),
+    Code.HELD: ("有报警正控制着这个输出", "an open alarm holds this output the other way"),
+    Code.NEVER_BY_SOFTWARE: ("燃气阀只能远程关", "software closes a gas valve and never opens it"),
     Code.TOO_MANY_MARKS: ("标记太多", "there are too many marks"),
 }
 

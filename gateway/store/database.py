@@ -73,6 +73,9 @@ _GATEWAY_SCHEMA = (
     CREATE INDEX passes_at ON passes (at_ms);
     CREATE INDEX passes_device ON passes (device_id, seq);
     """,
+    """
+    CREATE INDEX passes_credential ON passes (credential, seq);
+    """,
 )
 
 _BRIDGE_SCHEMA = (

@@ -7,7 +7,7 @@ of a batch are written in the same transaction by `gateway.store.outbox.append`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +30,7 @@ from gateway.model import (
     Reading,
     Reply,
     Step,
+    Verb,
 )
 from gateway.store import codec, kpi, notices, outbox, passes
 from gateway.store.ballast import Ballast, make_room
@@ -74,7 +75,11 @@ class Restored:
 class Journal:
     """The single writer's store."""
 
-    def __init__(self, directory: str, uplinks: Sequence[str], limit_bytes: int) -> None:
+    def __init__(
+        self, directory: str, uplinks: Sequence[str], limit_bytes: int, doors: Container[str] = frozenset()
+    ) -> None:
+        """``doors``: devices where an output that is set by hand lets somebody in, which is a pass."""
+        self._doors = doors
         make_room(directory)
         self._db = open_gateway(directory)
         self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
@@ -217,6 +222,7 @@ class Journal:
                     result.command_id,
                 ),
             )  # fmt: skip
+            passes.write_opened(self._db, result, self._doors)
         else:
             notices.settle(self._db, result)
 
@@ -232,7 +238,8 @@ class Journal:
                 "code": reply.code,
             }
         )
-        what = f"alarm.{request.verb.value}" if request.verb.is_of_alarm else f"mark.{request.verb.value}"
+        of = "point" if request.verb is Verb.OPERATE else "alarm" if request.verb.is_of_alarm else "mark"
+        what = f"{of}.{request.verb.value}"
         write_audit(self._db, now_ms, request.actor, what, detail)
 
     def _write_receipts(self, digests: list[bytes]) -> None:

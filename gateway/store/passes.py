@@ -1,27 +1,33 @@
 """Who went through which door: written with the readings it is made of, kept for 200 days, read by screens.
 
 A pass is the reading of a door's event point ``pass`` (the credential's number, never a face) with what came in the
-same message beside it: ``pass_way``, ``pass_dir``, ``pass_result``. Judging a pass is a rule's
-business, the table itself is in `gateway.store.database`.
+same message beside it: ``pass_way``, ``pass_dir``, ``pass_result``. A door that somebody has opened by hand from afar
+is one, too. Judging a pass is a rule's business, the table itself is in `gateway.store.database`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import apsw
+import orjson
 
-from gateway.model import Now, Quality, Reading
+from gateway.model import CommandOutcome, CommandResult, Now, Quality, Reading
 from gateway.store import codec
 from gateway.store.database import GATEWAY_FILE, open_reader
+from gateway.store.operations import PREFIX
 
 KEEP_S = 200 * 86_400.0  # at least 180 days are asked for (alarms.md, section 7)
 _TRIM_ROWS = 2_000  # at once: more than a second of passes, and a bounded piece of work
 _SET_MS = codec.to_ms(datetime(2020, 1, 1, tzinfo=UTC))  # before it no clock was ever set
 _LONGEST = 64  # characters of a credential: more is no number of a card
 _MARK = "/pass"  # what the point is called (``pass_way`` and the others begin so, too)
+REMOTE = "remote"  # the way of a door that was opened from the desk: the credential is who did it
+_INSERT = (
+    "INSERT INTO passes (at_ms, device_ms, device_id, credential, way, direction, result) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 class Pass(NamedTuple):
@@ -48,13 +54,31 @@ def write(db: apsw.Connection, readings: Iterable[Reading]) -> None:
             continue
         beside = [said.get((point_id + part, received_at, at), "") for part in ("_way", "_dir", "_result")]
         db.execute(
-            "INSERT INTO passes (at_ms, device_ms, device_id, credential, way, direction, result)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            _INSERT,
             (
                 codec.to_ms(received_at), codec.to_ms(at), point_id.removesuffix(_MARK),
                 *(each[:_LONGEST] for each in (str(value), *beside)),
             ),
         )  # fmt: skip
+
+
+def passes_of(readings: Iterable[Reading]) -> list[Reading]:
+    """Those that say who went through a door, and how: more than telemetry. Empty without a pass among them."""
+    texts = [each for each in readings if type(each.value) is str and _MARK in each.point_id]
+    has_pass = any(each.point_id.endswith(_MARK) and each.quality is Quality.GOOD for each in texts)
+    return texts if has_pass else []
+
+
+def write_opened(db: apsw.Connection, result: CommandResult, doors: Container[str]) -> None:
+    """Record that somebody has opened one of ``doors`` by hand from afar, and what came of it; in the transaction."""
+    if not result.command_id.startswith(PREFIX):
+        return
+    row = db.execute("SELECT point_id, value, actor FROM commands WHERE id = ?", (result.command_id,)).fetchone()
+    if row is None or str(row[1]) != "true" or (device_id := str(row[0]).rpartition("/")[0]) not in doors:
+        return
+    at_ms, who = codec.to_ms(result.at), str(orjson.loads(str(row[2]))[0])
+    said = "granted" if result.outcome is CommandOutcome.DONE else result.outcome.value
+    db.execute(_INSERT, (at_ms, at_ms, device_id, who[:_LONGEST], REMOTE, "", said))
 
 
 def trim(db: apsw.Connection, now: Now) -> None:
@@ -82,14 +106,15 @@ class PassReader:
     def __init__(self, directory: str) -> None:
         self._db = open_reader(directory, GATEWAY_FILE)
 
-    def page(self, limit: int, before: int | None, device_id: str | None) -> list[Pass]:
-        """The newest first, strictly before the number ``before``; of one door, or of all."""
-        where = "seq < ? AND device_id = ?" if device_id is not None else "seq < ?"
-        wanted = [2**62 if before is None else before, *([] if device_id is None else [device_id])]
+    def page(self, limit: int, before: int | None, device_id: str | None, credential: str | None = None) -> list[Pass]:
+        """The newest first, strictly before the number ``before``; of one door, of one credential, or of all."""
+        wanted: dict[str, str | int | None] = {"device_id": device_id, "credential": credential}
+        asked = {column: value for column, value in wanted.items() if value is not None}
+        where = " AND ".join(["seq < ?", *(f"{column} = ?" for column in asked)])
         rows = self._db.execute(
             "SELECT seq, at_ms, device_ms, device_id, credential, way, direction, result FROM passes"  # noqa: S608 - constants
             f" WHERE {where} ORDER BY seq DESC LIMIT ?",
-            (*wanted, limit),
+            (2**62 if before is None else before, *asked.values(), limit),
         )
         return [
             Pass(int(str(seq)), codec.from_ms(int(str(at))), codec.from_ms(int(str(device_ms))), *map(str, rest))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import apsw
 
 from gateway.model import Now
-from gateway.store import codec
+from gateway.store import codec, operations
 
 KEPT_S = 400 * 86_400.0
 # The newest ones stay however old they seem: a clock that was set to 2099 must not empty the records.
@@ -66,6 +66,7 @@ def trim_records(db: apsw.Connection, now: Now, *, kept_alarms: int = KEPT_ALARM
                 for table, column in _BELONGINGS:
                     db.executemany(f"DELETE FROM {table} WHERE {column} = ?", ids)  # noqa: S608 - constants
         is_more = len(ids) == _PIECE
+    is_more = operations.trim(db, before_ms) or is_more
     return _trim_audit(db, before_ms) or is_more
 
 

@@ -15,6 +15,7 @@ from gateway.model import Alarm, CommandOutcome
 from gateway.web.answers import json_answer, told
 from gateway.web.auth import SignedIn, token_hash
 from gateway.web.context import web_of
+from gateway.web.operations import offers_view, picture_of
 from gateway.web.problems import Problem, language
 from gateway.web.schemas import AlarmDetail, AlarmList, DeviceList, EventList, RecordList, StatusOut
 from gateway.web.stream import EventStream
@@ -103,6 +104,8 @@ async def alarm(request: Request, key: str, session: SignedIn) -> Response:
             "shelvable_minutes": longest_s and int(longest_s // 60),
             "members": [alarm_view(each, site, now) for each in members[:MOST_MEMBERS]],
             "member_count": len(members),
+            "offers": offers_view(port.offers(found), site, session.role, language(request)) if found.is_open else [],
+            "picture": picture_of(site, found.device_id, session.role) if found.is_open else None,
         }
     )
 

@@ -12,12 +12,13 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.clock import Clock
 from gateway.counters import Counters
-from gateway.web import accounts, api, marks, passes, probes, reports, verbs
+from gateway.web import accounts, api, marks, operations, passes, probes, reports, verbs
 from gateway.web.auth import Auth, Passwords
 from gateway.web.context import Web
 from gateway.web.limits import FailureLimiter
 from gateway.web.live import BEAT_S, LiveView
 from gateway.web.pages import page_routes
+from gateway.web.pictures import picture_sources
 from gateway.web.ports import GatewayPort, UserStore
 from gateway.web.problems import answer_problems
 from gateway.web.shield import Shield
@@ -58,6 +59,7 @@ def create_app(
     for routes in (
         accounts.router,
         verbs.router,
+        operations.router,
         marks.router,
         api.router,
         passes.router,
@@ -67,7 +69,7 @@ def create_app(
     ):
         app.include_router(routes)
     answer_problems(app)
-    app.add_middleware(Shield, is_https=is_https)
+    app.add_middleware(Shield, is_https=is_https, pictures=picture_sources(port.site()))
     return app
 
 

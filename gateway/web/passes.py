@@ -1,4 +1,7 @@
-"""Web: the record of who went through which door. Recording it is the store's."""
+"""Web: the record of who went through which door. Recording it is the store's.
+
+Where people go is personal: only a supervisor sees whole numbers and may look for one, and that is on record.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,18 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from gateway.model import Site
+from gateway.model import Actor, Site
 from gateway.web.answers import json_answer, told
 from gateway.web.auth import SignedIn
 from gateway.web.context import web_of
+from gateway.web.problems import Problem
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])
+_SEES_ALL = ("supervisor",)
+_SHOWN = 4  # of a number, at its end: enough to tell two cards apart
+_BY_STAFF = "remote"  # the way of a door opened from the desk: the credential is the officer's name
 
 
 class PassOut(BaseModel):
@@ -26,7 +33,9 @@ class PassOut(BaseModel):
     device: str
     device_title: str
     place: str
-    credential: str
+    credential: str = Field(
+        description="its last four signs after ****, whole for a supervisor; way remote: who did it"
+    )
     way: str
     direction: str
     result: str
@@ -39,27 +48,45 @@ class PassList(BaseModel):
     next: int | None
 
 
-@router.get("/passes", responses=told(PassList, 401, 422))
+@router.get("/passes", responses=told(PassList, 401, 403, 422))
 async def passes(
     request: Request,
-    _: SignedIn,
+    session: SignedIn,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
     device: Annotated[str | None, Query(max_length=200)] = None,
+    *,
+    credential: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
 ) -> Response:
-    """Who went through which door, newest first; ``before`` is the ``next`` of the page before."""
-    port = web_of(request).port
-    found = await port.passes(limit, before, device)
+    """Who went through which door, newest first; ``before`` is the ``next`` of the page before. ``credential`` (a
+    whole number) is for supervisors, and on record.
+    """  # noqa: D205 - OpenAPI shows it as one paragraph
+    web = web_of(request)
+    is_whole = session.role in _SEES_ALL
+    if credential is not None:
+        if not is_whole:
+            raise Problem(403, "wrong_role", role=session.role)
+        actor = Actor(session.user, session.role, "console")
+        await web.users.audit(actor, "passes.searched", {"credential": _masked(credential), "device": device or ""})
+    found = await web.port.passes(limit, before, device, credential)
     following = found[-1]["seq"] if len(found) == limit else None
-    return json_answer({"passes": [_view(each, port.site()) for each in found], "next": following})
+    views = [_view(each, web.port.site(), is_whole=is_whole) for each in found]
+    return json_answer({"passes": views, "next": following})
 
 
-def _view(found: Mapping[str, Any], site: Site) -> dict[str, Any]:
+def _view(found: Mapping[str, Any], site: Site, *, is_whole: bool) -> dict[str, Any]:
     device_id = found["device_id"]
     device = site.devices.get(device_id)
+    is_open = is_whole or found["way"] == _BY_STAFF
     return {
-        **{key: found[key] for key in ("seq", "at", "device_at", "credential", "way", "direction", "result")},
+        **{key: found[key] for key in ("seq", "at", "device_at", "way", "direction", "result")},
+        "credential": found["credential"] if is_open else _masked(found["credential"]),
         "device": device_id,
         "device_title": device.title if device else "",
         "place": device.place.text if device else "",
     }
+
+
+def _masked(credential: str) -> str:
+    """A number of four signs or fewer (a house code) is hidden as a whole."""
+    return "****" + (credential[-_SHOWN:] if len(credential) > _SHOWN else "") if credential else ""

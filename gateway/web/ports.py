@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from gateway.model import Actor, Alarm, AlarmEvent, MarkChange, OperatorRequest, Reply, Session, Site, User
+from gateway.model import (
+    Actor,
+    Alarm,
+    AlarmEvent,
+    MarkChange,
+    Offer,
+    OperatorRequest,
+    Point,
+    Reply,
+    Session,
+    Site,
+    User,
+)
 
 __all__ = [
     "ROLES",
@@ -111,7 +123,21 @@ class GatewayPort(Protocol):
         """Ended alarms by (raised_at, id) descending, strictly before ``before``."""
         ...
 
-    async def passes(self, limit: int, before: int | None, device_id: str | None) -> Sequence[Mapping[str, Any]]:
+    def offers(self, alarm: Alarm) -> Sequence[tuple[Offer, Point]]:
+        """What can be operated from this alarm, as long as it is open."""
+        ...
+
+    async def operation(self, command_id: str) -> Mapping[str, Any] | None:
+        """One operation by hand: as in `commands`, and by, because, expires_ms; None where there is none."""
+        ...
+
+    async def operations(self, limit: int, before: tuple[int, str] | None) -> Sequence[Mapping[str, Any]]:
+        """Operations by hand, newest first, strictly before (issued_ms, id)."""
+        ...
+
+    async def passes(
+        self, limit: int, before: int | None, device_id: str | None, credential: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
         """Who went through a door, newest first, with numbers below ``before``: seq, at, device_at, device_id,
         credential, way, direction, result.
         """  # noqa: D205 - one paragraph

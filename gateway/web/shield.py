@@ -6,6 +6,7 @@ Plain ASGI: a wrapper that reads responses would stand in the way of the event s
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,7 +14,6 @@ MAX_BODY = 16_384
 BODY_S = 10.0  # a body that takes longer is not from an operator
 
 _HEADERS = [
-    (b"content-security-policy", b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -23,12 +23,19 @@ _HEADERS = [
 ]
 
 
+_POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+
 class Shield:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, is_https: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, is_https: bool = False, pictures: Sequence[str] = ()) -> None:
+        """``pictures``: origins from where the page may show pictures."""
         self._app = app
-        self._headers = [*_HEADERS, (b"strict-transport-security", b"max-age=31536000")] if is_https else _HEADERS
+        policy = f"{_POLICY}; img-src 'self' {' '.join(pictures)}" if pictures else _POLICY
+        self._headers = [(b"content-security-policy", policy.encode()), *_HEADERS]
+        if is_https:
+            self._headers.append((b"strict-transport-security", b"max-age=31536000"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, with a bounded body in and the headers out."""

@@ -114,11 +114,23 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "not_marked": ("没有执行:没有这个标记,请刷新画面。", "Not done: there is no such mark. Reload the screen."),
     "unknown_target": ("没有执行:没有这个地方、设备或测点。", "Not done: there is no such place, device or point."),
+    "not_operable": (
+        "没有执行:这个点不允许这样操作。",
+        "Not done: this may not be set like that by hand.",
+    ),
+    "held": (
+        "没有执行:报警「{title}」({place})正控制着它,请先处理报警。",
+        "Not done: the alarm {title} ({place}) holds it. Handle the alarm first.",
+    ),
+    "never_by_software": (
+        "没有执行:燃气阀只能远程关,开阀要有人到现场。",
+        "Not done: a gas valve is never opened from afar. Send somebody to the spot.",
+    ),
     "too_many_marks": ("没有执行:标记太多,请先取消不用的。", "Not done: too many marks. Lift those not needed first."),
 }
 
 _MAKES = {
-    "take": "taken", "verify": "verified", "note": "noted", "arrive": "arrived",
+    "take": "taken", "verify": "verified", "note": "noted", "operate": "operated", "arrive": "arrived",
     "close": "closed", "reset": "reset", "silence": "silenced", "shelve": "shelved", "unshelve": "unshelved",
 }  # fmt: skip
 _MADE_BY = {
@@ -133,6 +145,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "taken": ("接警", "taken"),
     "verified": ("核实", "verified"),
     "noted": ("备注", "noted"),
+    "operated": ("操作", "operated"),
     "arrived": ("到场", "arrived"),
     "closed": ("办结", "closed"),
     "reset": ("复位", "reset"),
@@ -205,6 +218,8 @@ def refusal(
         "what": kind_name(what, language),
         "when": datetime.fromisoformat(when).astimezone(zone).strftime("%H:%M:%S") if when else "",
         "longest": detail.get("longest_minutes", ""),
+        "title": detail.get("title", ""),
+        "place": detail.get("place", ""),
     }
     codes = [str(each) for each in detail.get("codes", ())] or [code]
     return " ".join(_refusal(each, language).format(**fields) for each in codes)

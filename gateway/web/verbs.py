@@ -20,7 +20,7 @@ from gateway.web.ports import GatewayPort
 from gateway.web.problems import Problem, language
 from gateway.web.schemas import VerbBody, VerbOut
 from gateway.web.texts import conflict, refusal
-from gateway.web.views import alarm_id_of, alarm_view
+from gateway.web.views import alarm_id_of, alarm_key, alarm_view
 
 ANSWER_S = 10.0  # a verb not decided by then is refused by the engine as expired
 MAX_REMEMBERED = 1024
@@ -31,6 +31,7 @@ _ARGUMENTS = {
     Verb.NOTE: {"text"},
     Verb.CLOSE: {"outcome", "cause"},
     Verb.SHELVE: {"minutes", "reason"},
+    Verb.OPERATE: {"point", "value"},
 }
 
 router = APIRouter(prefix="/api/v1", tags=["alarms"])
@@ -102,7 +103,9 @@ async def act(request: Request, key: str, verb: Verb, body: VerbBody, session: S
     reply = await web.submissions.submit(asked)
     if not reply.is_accepted:
         raise await _refused(request, web, reply, asked)
-    return json_answer({"request_id": body.request_id, "version": reply.version})
+    operation = reply.detail.get("command")
+    answer = {"request_id": body.request_id, "version": reply.version, "operation": operation and alarm_key(operation)}
+    return json_answer(answer)
 
 
 async def alarm_of(web: Web, alarm_id: str) -> Alarm | None:
@@ -117,7 +120,12 @@ def _arguments(verb: Verb, body: VerbBody) -> dict[str, str]:
     if extra:
         errors = [{"where": f"body.{each}", "why": f"{verb} does not take it"} for each in extra]
         raise Problem(422, "invalid", extra={"errors": errors})
-    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in given.items()}
+    return {key: said(value) for key, value in given.items()}
+
+
+def said(value: object) -> str:
+    """A value as the text of an argument."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 async def _refused(request: Request, web: Web, reply: Reply, asked: OperatorRequest) -> Problem:

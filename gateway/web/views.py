@@ -152,8 +152,8 @@ def command_view(command: Mapping[str, Any], site: Site) -> View:
         "value": _decoded(command["value"]),
         "outcome": command["outcome"],
         "readback": _decoded(command["readback"]),
-        "issued_at": _instant(command["issued_ms"]),
-        "closed_at": _instant(command["closed_ms"]),
+        "issued_at": instant(command["issued_ms"]),
+        "closed_at": instant(command["closed_ms"]),
         "detail": command["detail"] or "",
     }
 
@@ -179,7 +179,8 @@ def _decoded(text: str | bytes | None) -> Any:
     return None if text is None else orjson.loads(text)
 
 
-def _instant(ms: int | None) -> datetime | None:
+def instant(ms: int | None) -> datetime | None:
+    """Milliseconds as they are stored; None stays None."""
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
