@@ -46,7 +46,7 @@ def operable(of: Device, **by_name: Operate) -> Device:
 
 
 def a_site(*, is_pulse: bool = True) -> Site:
-    """A door with a call button, two smoke detectors, a gas valve; a fire releases the door, a visitor is offered it."""
+    """A door with a call button, a smoke detector, a gas valve; a fire releases the door, a visitor is offered it."""
     roles = ("duty", "supervisor")
     door = operable(
         device(DOOR, "door", {"call": "bool", "release": "bool", "unlock": "bool"}, writable=["release", "unlock"]),

@@ -40,5 +40,5 @@ async def test_passes_come_newest_first_page_by_page() -> None:
             before = f"&before={body['next']}"
         assert read == [5, 4, 3, 2, 1]
         first = (await client.get("/api/v1/passes?device=3-2-03-0301/smoke&limit=1")).json()["passes"][0]
-        assert (first["place"], first["credential"], first["result"]) == ("3-2-03-0301", "C5", "granted")
+        assert (first["place"], first["credential"], first["result"]) == ("3-2-03-0301", "****", "granted")
         assert (await client.get("/api/v1/passes?device=nosuch")).json() == {"passes": [], "next": None}

@@ -169,6 +169,7 @@ async def test_every_verb_of_the_model_has_a_way_in() -> None:
             Verb.NOTE: {"text": "x"},
             Verb.CLOSE: {"outcome": "误报", "cause": "x"},
             Verb.SHELVE: {"minutes": 10, "reason": "x"},
+            Verb.OPERATE: {"point": "3-2-03-0302/smoke/unlock", "value": True},
         }
         of_alarm = [each for each in Verb if each.is_of_alarm]
         for verb in of_alarm:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from gateway.config.actions import Source
 from gateway.config.desk import Desk, Mould, Profile
-from gateway.config.findings import Say, perhaps
+from gateway.config.findings import Say, hidden, perhaps
 from gateway.config.rule_shapes import OfferItem, RuleItem
 from gateway.config.shapes import PointItem
 from gateway.config.shaping import Part
@@ -123,23 +123,35 @@ def read_snapshot(desk: Desk, address: str | None, first: str, part: Part) -> st
     if address is None:
         return ""
     whole = snapshot_at(address, first)
-    if len(whole) > _LONGEST or not _ADDRESS.fullmatch(whole):
-        what = Say("snapshot 不是 http:// 或 https:// 地址", "snapshot is no http:// or https:// address")
-        fix = Say("例如 http://10.0.3.21/snapshot.jpg", "for example http://10.0.3.21/snapshot.jpg")
-    elif any(_SECRET.search(name) for name, _ in parse_qsl(urlsplit(whole).query, keep_blank_values=True)):
+    spot = part.entry.at("snapshot")
+    if _has_secret(whole):
+        spot = hidden(spot)
         what = Say("snapshot 里不能有账号、口令或令牌", "snapshot must not hold a name, a password or a token")
         fix = Say(
             "在摄像机上为值班网段开放免登录抓图",
             "let the camera give pictures to the duty desk's network without a log-in",
         )
+    elif len(whole) > _LONGEST or not _ADDRESS.fullmatch(whole):
+        what = Say("snapshot 不是 http:// 或 https:// 地址", "snapshot is no http:// or https:// address")
+        fix = Say("例如 http://10.0.3.21/snapshot.jpg", "for example http://10.0.3.21/snapshot.jpg")
     else:
         desk.pictures.add(urlsplit(whole).netloc)
         if len(desk.pictures) <= MOST_HOSTS:
             return address
         what = Say(f"抓图主机超过 {MOST_HOSTS} 个", f"more than {MOST_HOSTS} hosts of pictures")
         fix = Say("让抓图经过一台视频服务器", "let one video server give the pictures")
-    desk.findings.add("E505", part.entry.at("snapshot"), what, subject=part.subject, fix=fix)
+    desk.findings.add("E505", spot, what, subject=part.subject, fix=fix)
     return ""
+
+
+def _has_secret(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return True
+    return "@" in parts.netloc or any(
+        _SECRET.search(each) for each, _ in parse_qsl(parts.query, keep_blank_values=True)
+    )
 
 
 def snapshot_at(address: str, at: str) -> str:

@@ -378,7 +378,7 @@ class VerbOut(Told):
 
     request_id: str
     version: int
-    operation: str | None = Field(default=None, description="of operate: the key for GET /operations/{key}")
+    operation: str | None = Field(default=None, description="operate only: key of GET /operations/{key}")
 
 
 class HealthOut(Told):

@@ -103,9 +103,9 @@ async def act(request: Request, key: str, verb: Verb, body: VerbBody, session: S
     reply = await web.submissions.submit(asked)
     if not reply.is_accepted:
         raise await _refused(request, web, reply, asked)
-    operation = reply.detail.get("command")
-    answer = {"request_id": body.request_id, "version": reply.version, "operation": operation and alarm_key(operation)}
-    return json_answer(answer)
+    command = reply.detail.get("command")
+    operation = {"operation": alarm_key(str(command))} if command else {}
+    return json_answer({"request_id": body.request_id, "version": reply.version, **operation})
 
 
 async def alarm_of(web: Web, alarm_id: str) -> Alarm | None:
