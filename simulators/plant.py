@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simulators import charging, kinds
+from simulators import charging, kinds, visitors
 from simulators.spec import SimDevice, SimError, SimPoint, SimSite, Value
 
 TICK_S = 1.0  # measured values of polled devices drift this often
@@ -45,7 +45,7 @@ class _Task(NamedTuple):
 
     at_s: float
     order: int
-    kind: str  # report | once | tick | release | ramp | auto | pulse
+    kind: str  # report | once | tick | release | ramp | auto | pulse | open | close
     device_id: str
     point: str = ""
     token: int = 0
@@ -135,6 +135,7 @@ class Plant:
         self._agenda: list[_Task] = []
         self._ramps: dict[tuple[str, str], tuple[int, _Ramp]] = {}
         self._releases: dict[str, tuple[int, float]] = {}  # device -> token and time of the release to come
+        self._visitors: dict[str, float] = {}  # device -> when somebody called there
         self._planned = 0
         self._told: list[Event] = []
         spread_s = max(2.0, len(self._states) / _FIRST_REPORTS_PER_S)
@@ -178,6 +179,10 @@ class Plant:
         state = self._states[device_id]
         wanted, _ = _press(state.device, point)
         wanted = {name: _numbered(value, state.rng) for name, value in wanted.items()}
+        counting = {state.device.points[name].counter for name in wanted if name in state.device.points} - {""}
+        wanted |= {name: (int(state.values[name]) + 1) % 65_536 for name in sorted(counting)}
+        if point == visitors.CALL:
+            self._visitors[device_id] = self.now_s
         self._tell(state, state.set(wanted, pins=False) or tuple(wanted))
         release_s = self.now_s + state.device.behaviour.hold_s
         self._releases[device_id] = self._planned, release_s
@@ -211,6 +216,9 @@ class Plant:
         wanted = {point: value} | ({shown: value} if shown in state.device.points else {})
         self._tell(state, state.set(wanted, pins=False) or (point,))
         self._feed(state)
+        if value is True and visitors.is_let_in(state.device, point, self._visitors.get(device_id), self.now_s):
+            del self._visitors[device_id]
+            self._plan(self.now_s + visitors.OPENS_AFTER_S, "open", device_id, visitors.CONTACT)
         if value is True and point in state.device.behaviour.pulse_s:
             self._plan(self.now_s + state.device.behaviour.pulse_s[point], "pulse", device_id, point)
 
@@ -239,6 +247,10 @@ class Plant:
             if not state.pinned.keys() & state.device.behaviour.press.keys():  # a person plays with it
                 self.press(task.device_id)
             self._plan_auto(state)
+        elif task.kind in ("open", "close"):
+            self._tell(state, state.set({task.point: task.kind == "close"}, pins=False))
+            if task.kind == "open":
+                self._plan(task.at_s + visitors.STANDS_OPEN_S, "close", task.device_id, task.point)
         elif task.kind == "pulse":
             self._tell(state, state.set({task.point: False}, pins=False))
         else:

@@ -77,7 +77,7 @@ def points(profile: Mapping[str, Any]) -> dict[str, SimPoint]:
 
 def _point(profile: Mapping[str, Any], name: str, raw: Mapping[str, Any], index: int | None) -> SimPoint:
     register = _register(profile, raw, index) if profile.get("via") == "modbus" else None
-    kind = value_type(raw.get("type", "bool"))
+    kind = "text" if register is not None and ("as" in raw or "words" in raw) else value_type(raw.get("type", "bool"))
     is_scaled = register is not None and (register.scale, register.offset) != (1.0, 0.0)
     low, high = [float(each) for each in raw.get("range") or ()] or (None, None)
     return SimPoint(
@@ -99,6 +99,7 @@ def _point(profile: Mapping[str, Any], name: str, raw: Mapping[str, Any], index:
         words={said: convert(meant, kind) for said, meant in (raw.get("words") or {}).items()},
         set_topic=SetTopic(raw["set"]["topic"], raw["set"].get("payload", "{value}")) if "set" in raw else None,
         register=register,
+        counter=raw.get("counter", ""),
     )
 
 

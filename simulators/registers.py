@@ -116,7 +116,9 @@ class UnitMemory:
             raise IllegalAddress
         first = claims[0]
         if first.register.type != "bool":
-            return encode(first.register, self._read(first.device_id)[first.point.name])[first.word]
+            return encode(first.register, _number(first.point, self._read(first.device_id)[first.point.name]))[
+                first.word
+            ]
         return sum(bool(self._read(c.device_id)[c.point.name]) << (c.register.bit or 0) for c in claims)
 
     def set(self, table: str, address: int, raw: Sequence[int]) -> None:
@@ -139,6 +141,14 @@ class UnitMemory:
                     raise IllegalValue  # it starts in the middle of a value
         for write in wanted:
             self._write(*write)
+
+
+def _number(point: SimPoint, value: Value) -> Value:
+    """The number that stands for a word; 0 for one that the map does not have."""
+    if not isinstance(value, str):
+        return value
+    said = next((number for number, word in point.words.items() if word == value), value)
+    return int(said) if said.isdecimal() else 0
 
 
 def _written(register: Register, raw: Sequence[int]) -> Value:

@@ -87,6 +87,7 @@ class SimPoint:
     words: Mapping[str, Value] = field(default_factory=dict)  # MQTT: what the device says -> what it means
     set_topic: SetTopic | None = None
     register: Register | None = None
+    counter: str = ""  # Modbus: the point that counts up whenever this one says something
 
 
 @dataclass(frozen=True, slots=True)

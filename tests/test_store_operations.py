@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -56,7 +56,7 @@ def commit(store: Journal, *commands: Command, outcome: CommandOutcome | None = 
         store.commit(Batch([Step(now(at_s + 1), results=list(results))]))
 
 
-def passes(directory: Path) -> list[tuple[str, ...]]:
+def passes(directory: Path) -> Sequence[tuple[str, ...]]:
     reader = PassReader(str(directory))
     found = [each[3:] for each in reader.page(50, None, None)]
     reader.close()

@@ -112,7 +112,9 @@ class Gateway:
     async def run(self) -> None:
         """Run every part until cancelled; a broken invariant in one of them ends them all."""
         server = _listen(self._site)
-        port = Port(self._site, self.pipeline, self.counters, self._clock, self._screens, self._engine.operating.offers)
+        port = Port(
+            self._site, self.pipeline, self.counters, self._clock, self._screens, offers=self._engine.operating.offers
+        )
         users = _Accounts(self._journal.connection, self._writer, self._site.data_dir, self._screens, self._clock)
         app = create_app(
             port, self._live, users, self.counters, self._clock,

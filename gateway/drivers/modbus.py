@@ -25,6 +25,7 @@ from gateway.drivers.modbus_params import (
     RtuOverTcpBus,
     TcpBus,
 )
+from gateway.drivers.modbus_passes import Gate
 from gateway.drivers.modbus_plan import Field, place, plan
 from gateway.drivers.modbus_schedule import Poll, Read
 from gateway.drivers.modbus_unit import Unit
@@ -108,9 +109,12 @@ class ModbusDriver:
 
         polls = []
         for every_s, group in groupby(sorted(fields.values(), key=interval_s), interval_s):
-            blocks = plan(list(group), self._params.gap)
+            together = list(group)
+            blocks = plan(together, self._params.gap)
             reads = [Read(unit.number, block) for block in blocks]
-            polls.append(Poll(device.id, unit, every_s, reads, is_urgent=any(each.is_urgent for each in blocks)))
+            is_urgent = any(each.is_urgent for each in blocks)
+            gate = Gate(together)
+            polls.append(Poll(device.id, unit, every_s, reads, is_urgent=is_urgent, gate=gate or None))
         return polls
 
     def _make_lines(self, units: Sequence[Unit], polls: dict[int, list[Poll]]) -> list[Line]:

@@ -57,6 +57,35 @@ def check_devices(bus: Bus, devices: Sequence[Device]) -> Iterator[tuple[Device,
             yield from ((device, each) for each in _unwritable(device))
 
 
+def _counter_problems(
+    name: str, point: ModbusPoint, points: Mapping[str, Any], profile: ProfileModel
+) -> Iterator[Problem]:
+    """A record is read in one request: its registers and the one that counts stand side by side."""
+    counter = points.get(point.counter)
+    if counter is not None and counter.value_type == "int" and not counter.counter:
+        together = {each: p for each, p in points.items() if p.counter == point.counter or p is counter}
+        places = {p.table: set[int]() for p in together.values()}
+        try:
+            for each in together.values():
+                first = each.wire_address(profile.addressing)
+                places[each.table].update(range(first, first + each.width))
+        except AddressError:
+            return  # told by the check of addresses
+        (taken, *others) = places.values()
+        is_one_run = not others and max(taken) - min(taken) + 1 == len(taken) <= 100
+        if is_one_run and len({each.poll for each in together.values()}) == 1:
+            return
+    yield Problem(
+        ("points", _base(name), "counter"),
+        "E332",
+        f'counter "{point.counter}" 要是本 profile 里的整数点,与这条记录的寄存器在同一张表里连在一起,poll 相同',
+        f'counter "{point.counter}" must be a whole-number point of this profile, in one run of registers with the '
+        "record, with the same poll",
+        "写计数寄存器的点名;中间有空寄存器时给它也起个点",
+        "name the point of the counting register; give a register in between a point of its own",
+    )
+
+
 def unit_of(device: Device) -> int:
     """The unit of a device of this driver."""
     model = device.params.device
@@ -82,6 +111,8 @@ def _problems(profile: ProfileModel, points: Mapping[str, Any]) -> Iterator[Prob
                 "按设备手册写 word_order: ABCD、CDAB、BADC 或 DCBA",
                 "write word_order: ABCD, CDAB, BADC or DCBA, as the device's manual says",
             )
+        if point.counter:
+            yield from _counter_problems(name, point, points, profile)
         if point.readback and point.readback not in map(_base, points):
             yield Problem(
                 ("points", _base(name), "readback"),

@@ -122,6 +122,10 @@ class Line:
             self._counters.gauge("modbus_poll_lateness_seconds", late_s, bus=self._bus_id)
         before_s = self._clock.now().mono_s  # uvloop's own time has whole milliseconds
         readings = await self._read_all(poll)
+        if poll.gate is not None:
+            readings, missed = poll.gate.let(readings)
+            if missed:
+                self._counters.count("modbus_records_missed", missed, bus=self._bus_id)
         self._measure(poll, self._clock.now().mono_s - before_s)
         missed = self._schedule.put_back(poll, _now_s())
         if missed and not was_suspect:  # a silent unit is left out on purpose

@@ -6,6 +6,7 @@ Nothing here speaks to a device: the plan of reads is `modbus_plan`, the line is
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, FiniteFloat, PrivateAttr, model_validator
@@ -149,6 +150,9 @@ class ModbusPoint(PointModel):
     stride: Annotated[int, Field(ge=1, le=10_000)] | None = None
     poll: Poll | None = None
     readback: str = ""  # name of the point that shows what a write did; default the point itself
+    as_: Literal["text"] | None = Field(default=None, alias="as")  # a number that is a name: of a card
+    words: Mapping[int, str] | None = None  # what a number means: {0: denied, 1: granted}
+    counter: str = ""  # name of the point that counts up: this one speaks once for each change of it
     _index: int = PrivateAttr(default=0)
 
     @model_validator(mode="after")
@@ -171,6 +175,14 @@ class ModbusPoint(PointModel):
                 "例如 type: bool, bit: 0(最低位)",
                 "for example type: bool, bit: 0 (the lowest)",
             )
+        if self.is_text and (self.type == "bool" or self.type.startswith("float") or not self.scaling.is_identity):
+            raise problem(
+                "E331",
+                "as: text 和 words 只用于整数寄存器,不能有 scale、offset",
+                "as: text and words are for whole registers without scale and offset",
+                "写 type: uint16 或 uint32",
+                "write type: uint16 or uint32",
+            )
         if self.scale == 0:
             raise problem(
                 "E310", "scale 不能是 0", "scale must not be 0", "写实际倍率,例如 0.1", "write the factor, such as 0.1"
@@ -179,11 +191,18 @@ class ModbusPoint(PointModel):
 
     @property
     def value_type(self) -> str:
-        """What the point's readings carry: bool, int or float."""
+        """What the point's readings carry: bool, int, float or text."""
+        if self.is_text:
+            return "text"
         if self.type == "bool":
             return "bool"
         is_float = self.type.startswith("float") or not self.scaling.is_whole
         return "float" if is_float else "int"
+
+    @property
+    def is_text(self) -> bool:
+        """Is the number told as a word?"""
+        return self.as_ is not None or self.words is not None
 
     @property
     def scaling(self) -> Scale:

@@ -7,7 +7,7 @@ When something is read belongs in `modbus_line`; what travels belongs in `modbus
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -20,7 +20,7 @@ from gateway.model import Point, Quality, Reading, Value
 READ_FUNCTION = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 MAX_BITS, MAX_REGISTERS = 2000, 125
 BITS_PER_GAP = 16  # a bus's `gap` counts registers
-NOT_A_NUMBER, OUT_OF_RANGE = "not a number", "range"  # details of bad readings
+NOT_A_NUMBER, OUT_OF_RANGE, NO_WORD = "not a number", "range", "no word for it"  # details of bad readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Field:
     order: str
     scale: Scale
     decimals: int
+    is_text: bool = False
+    words: Mapping[int, str] | None = None  # None: the digits themselves
 
     @property
     def is_urgent(self) -> bool:
@@ -48,6 +50,9 @@ class Field:
             return bool(raw), ""
         if self.bit is not None:
             return bool(int(raw) >> self.bit & 1), ""
+        if self.is_text:
+            word = str(int(raw)) if self.words is None else self.words.get(int(raw))
+            return word, NO_WORD if word is None else ""
         value = self.scale.value(raw, self.decimals)
         if not math.isfinite(value):
             return None, NOT_A_NUMBER
@@ -73,6 +78,8 @@ def place(point: Point, profile: ProfileModel) -> Field:
         order=profile.word_order or "ABCD",
         scale=scale,
         decimals=scale.decimals,
+        is_text=params.is_text,
+        words=params.words,
     )
 
 

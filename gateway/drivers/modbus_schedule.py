@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.drivers.modbus_frames import read_request
+from gateway.drivers.modbus_passes import Gate
 from gateway.drivers.modbus_plan import READ_FUNCTION, Block
 from gateway.drivers.modbus_unit import Unit
 
@@ -49,6 +50,7 @@ class Poll:
     due_s: float = 0.0
     took_s: float = 0.0
     is_urgent: bool = False
+    gate: Gate | None = None  # of records that are told once
 
     def rank(self, now_s: float) -> tuple[bool, bool, float]:
         """The smallest is asked first: units known to answer do not wait behind those that may be dead.
