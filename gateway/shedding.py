@@ -15,7 +15,7 @@ from gateway.store.passes import passes_of
 
 MOST_INPUTS = 500  # stepped while the disk refuses: beyond it telemetry is given up
 MOST_STEPS = 1_000  # with more than telemetry: beyond it the oldest become one
-MOST_RECORDS = 5_000  # events, commands, notices, passes of that one, of each kind: beyond it the oldest are not written
+MOST_RECORDS = 5_000  # events, commands, notices, passes of that one, each: beyond it the oldest are not written
 MOST_UNACKNOWLEDGED = 8  # messages: beyond it a small window would soon be used up
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +17,9 @@ from tests.support_core import now
 from tests.support_modbus import Field as Registers
 from tests.support_modbus import make_device, running, serve, tcp
 
-COUNTER = {"table": "input", "address": "0", "type": "uint16"}
-CARD = {"table": "input", "address": "1", "type": "uint32", "as": "text", "counter": "count"}
-RESULT = {
+COUNTER: dict[str, Any] = {"table": "input", "address": "0", "type": "uint16"}
+CARD: dict[str, Any] = {"table": "input", "address": "1", "type": "uint32", "as": "text", "counter": "count"}
+RESULT: dict[str, Any] = {
     "table": "input",
     "address": "3",
     "type": "uint16",
@@ -28,7 +30,7 @@ POINTS = {"count": COUNTER, "card": CARD, "result": RESULT}
 PROFILE = {"addressing": "pdu", "word_order": "ABCD"}
 
 
-def fields(points: dict[str, dict[str, object]] | None = None) -> list[Field]:
+def fields(points: dict[str, dict[str, Any]] | None = None) -> list[Field]:
     made = {name: ModbusPoint.model_validate(raw) for name, raw in (points or POINTS).items()}
     profile = ProfileModel.model_validate(PROFILE)
     return [place(Point(f"door/{n}", "door", n, p.value_type, params=p), profile) for n, p in made.items()]
@@ -39,7 +41,7 @@ def answer(count: int, card: int, result: int) -> list[Reading]:
     return Block(fields()).readings(b"".join(each.to_bytes(2, "big") for each in words), now().utc)
 
 
-def values(readings: list[Reading]) -> dict[str, object]:
+def values(readings: list[Reading]) -> dict[str, Any]:
     return {each.point_id.removeprefix("door/"): each.value for each in readings}
 
 
@@ -104,7 +106,7 @@ def test_told_and_missed_are_what_was_counted(steps: list[int]) -> None:
         ("result", {"counter": "card"}, "E332"),
     ],
 )
-def test_a_record_must_be_one_run_of_registers(name: str, change: dict[str, object], code: str) -> None:
+def test_a_record_must_be_one_run_of_registers(name: str, change: dict[str, Any], code: str) -> None:
     """Read in two requests, the number of one card could stand beside the result of another."""
     raw = {**POINTS, name: {**POINTS[name], **change}}
     points = {each: ModbusPoint.model_validate(raw[each]) for each in raw}
@@ -134,7 +136,7 @@ async def test_a_door_on_real_modbus_tells_each_pass_once() -> None:
         await rig.until(lambda: len(rig.of("/count")) > 2)
         for count in (1, 2):
             registers.memory |= {(1, "input", 2): 4000 + count, (1, "input", 3): 1, (1, "input", 0): count}
-            await rig.until(lambda n=count: len(rig.of("/card")) == n)
+            await rig.until(lambda n=count: len(rig.of("/card")) == n)  # type: ignore[misc]
             seen = len(rig.of("/count"))
-            await rig.until(lambda n=seen: len(rig.of("/count")) > n + 3)
+            await rig.until(lambda n=seen: len(rig.of("/count")) > n + 3)  # type: ignore[misc]
     assert [each.value for each in rig.of("/card")] == ["4001", "4002"]

@@ -23,7 +23,7 @@ from gateway.model import (
     Value,
     Verb,
 )
-from gateway.shedding import KEPT_STEPS, Stepped, shed
+from gateway.shedding import MOST_RECORDS, MOST_STEPS, Stepped, shed
 from gateway.store.journal import Batch, Journal, JournalReader
 from gateway.store.operations import OperationReader
 from gateway.store.passes import PassReader
@@ -126,9 +126,9 @@ def test_operations_without_an_alarm_are_forgotten_after_their_time(store: Journ
 # The disk refuses ---------------------------------------------------------------------------------------------------
 
 
-def stepped(number: int, *readings: Reading, inputs: int = 1, acknowledged: list[int] | None = None) -> Stepped:
+def stepped(number: int, *readings: Reading, acknowledged: list[int] | None = None) -> Stepped:
     receipt = None if acknowledged is None else lambda: acknowledged.append(number)
-    return Stepped(Step(now(number), readings=list(readings)), [Arrival((), receipt, b"digest")], inputs)
+    return Stepped(Step(now(number), readings=list(readings)), [Arrival(readings, receipt, b"digest")], 1)
 
 
 def somebody(number: int) -> list[Reading]:
@@ -154,18 +154,18 @@ def test_while_the_disk_refuses_who_went_through_a_door_is_kept(store: Journal, 
     assert counters.total("readings_not_stored") == 601
     assert shed(left, counters) == left
     store.commit(Batch([each.step for each in left]))
-    left[0].acknowledge()
-    assert len(acknowledged) == 601
     assert passes(tmp_path) == [(DOOR, "C5", "card", "", "granted")]
 
 
-def test_passes_never_push_out_alarms_and_are_bounded() -> None:
-    """A thousand of each: beyond it the oldest are given up, counted."""
+def test_however_long_the_disk_refuses_passes_are_bounded_and_the_newest_stay() -> None:
+    """Of more steps than may wait the oldest become one: their passes are in it, up to a bound, alarms as well."""
     counters = Counters()
     pending = [Stepped(full_step(n, n), [], 1) for n in range(3)]
-    pending += [stepped(n, *somebody(n)) for n in range(KEPT_STEPS + 7)]
+    pending += [stepped(n, *somebody(n)) for n in range(MOST_STEPS + 5_000)]
     left = shed(pending, counters)
-    assert sum(bool(each.step.events) for each in left) == 3
-    assert len(left) == KEPT_STEPS + 3
-    assert counters.total("steps_not_stored") == 7
-    assert left[3].step.readings == somebody(7)
+    assert len(left) == MOST_STEPS
+    assert len(left[0].step.events) == 3
+    assert len(left[0].step.readings) == MOST_RECORDS
+    assert left[-1].step.readings == somebody(MOST_STEPS + 4_999)
+    kept = sum(len(each.step.readings) for each in left)
+    assert counters.total("records_not_stored") == 3 * (MOST_STEPS + 5_000) - kept
