@@ -65,7 +65,8 @@ async def test_chinese_message_arrives_with_its_words(modem: FakeModem, has_echo
     rig = Rig(modem)
     result = await rig.send()
     rig.channels.close()
-    assert (result.is_accepted, result.state, result.detail) == (True, "accepted", "")
+    assert (result.is_accepted, result.state, result.is_final) == (True, "accepted", False)
+    assert "report of delivery is awaited" in result.detail
     assert modem.sent == [Sms("+8613800138000", TEXT, wants_report=True)]
     assert rig.statuses == [DeviceStatus("channel/family.modem", True, now(0).utc, "")]
 

@@ -33,7 +33,7 @@ from gateway.drivers.mqtt_params import MqttBus
 from gateway.drivers.table import DRIVERS
 from gateway.effects import Effects, Write
 from gateway.model import Bus, Command, Now, Site, Step
-from gateway.notify.channels import Channels
+from gateway.notify.channels import Channels, Console
 from gateway.notify.policy import NoticePolicy
 from gateway.pipeline import Pipeline
 from gateway.rules.engine import Engine
@@ -87,7 +87,8 @@ class Gateway:
             site.data_dir, [each.id for each in site.uplinks], site.retention_bytes, doors=_doors(site)
         )
         restored = self._journal.restore(clock.now())
-        self._engine = Engine(site, counters=self.counters, policy=NoticePolicy(site, self.counters))
+        self._policy = NoticePolicy(site, self.counters)
+        self._engine = Engine(site, counters=self.counters, policy=self._policy)
         self._engine.restore(restored.alarms, restored.occurrences, restored.timers, clock.now(), marks=restored.marks)
         self._engine.restore_said(restored.said)
         self._engine.restore_outputs(restored.held)
@@ -98,9 +99,12 @@ class Gateway:
         )  # fmt: skip
         self.pipeline.strained = self._ease
         writers, put = self._writers(), self.pipeline.inbox.put
-        self._channels = Channels(site, clock, counters=self.counters, writers=writers, report=put, receipt=put)
-        self._effects = Effects(writers, self._channels.send, put, clock, self.counters)
         self._live = LiveView(self.counters)
+        self._channels = Channels(
+            site, clock, counters=self.counters, writers=writers, report=put, receipt=put,
+            console=Console(self._live), is_wanted=self._is_wanted,
+        )  # fmt: skip
+        self._effects = Effects(writers, self._channels.send, put, clock, self.counters)
         built_in = [each.id for each in site.devices.values() if is_builtin(each)]
         self._live.load(site.devices, self._engine.alarms.values(), restored.marks, built_in=built_in)
         self._presence = Presence(site.devices, put, clock)
@@ -134,7 +138,7 @@ class Gateway:
                 )
                 tasks.create_task(watch_lines(self._lines), name="lines")
                 tasks.create_task(self._box.watch(), name="box")
-                tasks.create_task(self._channels.check_forever(), name="channels")
+                tasks.create_task(self._channels.watch(), name="channels")
                 for name, driver in self._drivers.items():
                     tasks.create_task(self._keep_driver(name, driver), name=f"bus {name}")
                 if self._bridge is not None:
@@ -167,6 +171,11 @@ class Gateway:
         for driver in self._drivers.values():
             if isinstance(driver, MqttDriver):
                 driver.ease(is_strained)
+
+    def _is_wanted(self, alarm_id: str, reason: str) -> bool:
+        """Is it still right to send a notice that has waited?"""
+        alarm = self._engine.alarms.get(alarm_id)
+        return alarm is not None and self._policy.still_tells(reason, alarm)
 
     def _build_drivers(self, restored: Restored) -> dict[str, Driver]:
         drivers: dict[str, Driver] = {}

@@ -175,6 +175,7 @@ class NoticeResult:
     at: datetime
     detail: str = ""
     state: str = ""  # sending | accepted (a provider took it) | delivered | failed; "": as ``is_accepted`` says
+    is_final: bool = True  # False: a report of its delivery may follow
 
 
 Input = Reading | DeviceStatus | OperatorRequest | CommandResult | NoticeResult | Tick

@@ -7,19 +7,21 @@ When an instant has come is the engine's (`gateway.rules`), which calls this; se
   (nobody is: all of them, and that is counted). ``console`` is the desk's screen, not a person's.
 - The members of a family are called in order, one after another, not all at once.
 - In a drill only the property's own people are told; in a walk test or commissioning nobody is.
+- A notice about lives that did not get through goes out by another channel of the same people, of another kind first.
+- Of a channel that failed nobody is told by that channel.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from gateway.counters import Counters
-from gateway.model import Alarm, AlarmClass, AlarmEvent, Mark, Notice, Recipient, Rule, Site, Tell
-from gateway.notify.text import notice_text
+from gateway.model import Alarm, AlarmClass, AlarmEvent, Handling, Mark, Notice, Rule, Site, Tell
+from gateway.notify.text import after_of, notice_text
 
 BUZZER = "buzzer"  # sounded by the rule's actions, with a readback: no message
 CONSOLE = "console"
@@ -32,7 +34,9 @@ CALL_STAGES_S = (60.0, 180.0)  # alarms.md section 5: what a call for help is me
 _NO_MESSAGE = frozenset({BUZZER})
 _UNTOLD = frozenset({str(Mark.WALK_TEST), str(Mark.COMMISSIONING)})
 _SLACK_S = 1e-6
-_PATHS = {CONSOLE: "screen", BUZZER: "sound", "voice": "sound", "modem": "gsm"}  # all others: "internet"
+_PATHS = {CONSOLE: "screen", "modem": "gsm", "voice": "sound"}  # all others: "internet"
+_CHANNEL = "channel/"  # begins the ids of the devices that stand for channels: "channel/<recipient>.<channel>"
+_IN_HAND = frozenset({Handling.TAKEN, Handling.VERIFYING})
 
 
 class NoticePolicy:
@@ -63,6 +67,42 @@ class NoticePolicy:
             or (alarm.suppressed_by != "" and not alarm.alarm_class.is_life_safety)
             or not _UNTOLD.isdisjoint(alarm.marks)
         )
+
+    def still_tells(self, reason: str, alarm: Alarm) -> bool:
+        """Is it still right to say now what was decided a while ago? Nobody is called to what others have in hand."""
+        if not alarm.is_open or alarm.handling is Handling.CLOSED or alarm.is_real is False or self.is_muted(alarm):
+            return False
+        if reason.startswith("unverified-"):
+            return alarm.handling in _IN_HAND
+        return after_of(reason) == 0 or alarm.handling is Handling.NEW
+
+    def instead(self, key: str, alarm: Alarm, rule: Rule, said: AbstractSet[str], *, at: datetime) -> list[Notice]:
+        """The notices that take the place of ``key``, which could not be delivered; each key once, none of ``said``.
+
+        The same people, by the first channel that was not tried yet; of a group that has none its members on duty.
+        Only for what is about lives and nobody has in hand yet.
+        """
+        reason, name, channel = key[len(alarm.id) + 1 :].split("/", 2)
+        is_new = alarm.handling is Handling.NEW or reason.startswith("unverified-")
+        if not (alarm.alarm_class.is_life_safety and is_new and self.still_tells(reason, alarm)):
+            return []
+        people = [name]
+        if not self._others(alarm, reason, name, channel, said):
+            people = [each for each, is_on_duty in self._members(name, at, (name,)) if is_on_duty]
+        found: dict[str, Notice] = {}
+        for person in people:
+            for other in self._others(alarm, reason, person, channel, said)[:1]:
+                new = _key(alarm, reason, person, other)
+                found[new] = Notice(new, alarm.id, reason, other, person, self._text(reason, alarm, rule, name, at))
+        return list(found.values())
+
+    def _others(self, alarm: Alarm, reason: str, name: str, channel: str, said: AbstractSet[str]) -> list[str]:
+        """The other channels of a recipient that were not used for this reason, those of another kind first."""
+        recipient = self._site.recipients.get(name)
+        mine = recipient.addresses if recipient else ()
+        unused = [each for each in mine if each not in {channel, CONSOLE, BUZZER}]
+        unused = [each for each in unused if _key(alarm, reason, name, each) not in said]
+        return sorted(unused, key=lambda each: _path(each) == _path(channel))
 
     def stages(self, alarm: Alarm, rule: Rule) -> list[float]:
         """The instants after 0 at which nobody having taken it goes one step further up."""
@@ -118,10 +158,11 @@ class NoticePolicy:
                 continue
             for channel in tell.by:
                 for person in self._people(tell, channel, turn, at):
-                    key = f"{alarm.id}/{full}/{person}/{channel}"
-                    if key not in said and key not in found:
+                    way = self._way(alarm, person, channel)
+                    key = _key(alarm, full, person, way)
+                    if way and key not in said and key not in found:
                         text = self._text(full, alarm, rule, tell.to, at)
-                        found[key] = Notice(key, alarm.id, full, channel, person, text)
+                        found[key] = Notice(key, alarm.id, full, way, person, text)
         return list(found.values())
 
     # Instants ---------------------------------------------------------------------------------------------------
@@ -209,13 +250,19 @@ class NoticePolicy:
         called = order[turn % len(order)]
         return [called] if called in there else []
 
+    def _way(self, alarm: Alarm, name: str, channel: str) -> str:
+        """``channel``, unless the alarm says that it has failed: then another one of theirs; "" when there is none."""
+        if alarm.device_id != f"{_CHANNEL}{name}.{channel}":
+            return channel
+        return next(iter(self._others(alarm, "", name, channel, frozenset())), "")
+
     def _has(self, name: str, channel: str) -> bool:
         recipient = self._site.recipients.get(name)
         return recipient is not None and channel in recipient.addresses
 
     def _text(self, reason: str, alarm: Alarm, rule: Rule, to: str, at: datetime) -> str:
-        group = self._site.recipients.get(to)
-        is_outside = group is not None and group.group in OUTSIDE
+        groups = (each for each in self._site.recipients.values() if each.id == to or to in each.members)
+        is_outside = any(each.group in OUTSIDE for each in groups)
         device = self._site.devices.get(alarm.device_id)
         return notice_text(
             alarm, rule, reason=reason, at=at, zone=self._zone, language=self._site.language,
@@ -223,27 +270,10 @@ class NoticePolicy:
         )  # fmt: skip
 
 
-def lacks_second_path(rule: Rule, recipients: Mapping[str, Recipient]) -> bool:
-    """Does a fire, gas or sos rule tell people by fewer than two kinds of channel: screen, sound, internet, GSM?
-
-    A channel counts where somebody can be reached by it: the group or one of its members has an address. Several
-    robots are one kind: they all end when the internet does.
-    """
-    if not rule.alarm_class.is_life_safety:
-        return False
-    paths = {
-        _PATHS.get(channel, "internet")
-        for tell in rule.tells
-        for channel in tell.by
-        if channel in {CONSOLE, BUZZER} or any(channel in each.addresses for each in _reachable(tell.to, recipients))
-    }
-    return len(paths) < 2
+def _key(alarm: Alarm, reason: str, name: str, channel: str) -> str:
+    return f"{alarm.id}/{reason}/{name}/{channel}"
 
 
-def _reachable(name: str, recipients: Mapping[str, Recipient], above: tuple[str, ...] = ()) -> Iterable[Recipient]:
-    recipient = recipients.get(name)
-    if recipient is None or name in above:
-        return
-    yield recipient
-    for each in recipient.members:
-        yield from _reachable(each, recipients, (*above, name))
+def _path(channel: str) -> str:
+    """What a channel needs to work: several robots all end when the internet does."""
+    return _PATHS.get(channel, "internet")

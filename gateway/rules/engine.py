@@ -20,6 +20,7 @@ from gateway.model import (
     Input,
     Mark,
     MarkChange,
+    NoticeResult,
     Now,
     OperatorRequest,
     Quality,
@@ -188,8 +189,8 @@ class Engine:
         ``act`` gets safety commands at their decision, in the middle of the step: nothing delays them, not even
         writing down why. They are in the `Step` too; what ``act`` does changes nothing in it.
 
-        The result of a safety command says whether its device responds. Other results change nothing here (the
-        pipeline writes them down), nor does a `Tick`.
+        The result of a safety command says whether its device responds; a notice that failed may be followed by one
+        over another channel. Other results change nothing here (the pipeline writes them down), nor does a `Tick`.
         """
         step = Step(now)
         self._book.act = act
@@ -212,7 +213,7 @@ class Engine:
                 self._bench.hear_person(step.events[told:], step)
             elif isinstance(each, DeviceStatus):
                 self._status(each, step)
-            elif isinstance(each, CommandResult):
+            elif isinstance(each, CommandResult | NoticeResult):
                 self._hear_result(each, step)
         if step.marks:  # who counts, who is away
             self._book.fires.settle(step)
@@ -358,7 +359,10 @@ class Engine:
             step.statuses.append(status)
         self._believe(state, Reading(state.point.id, status.is_online, status.at, status.at), step)
 
-    def _hear_result(self, result: CommandResult, step: Step) -> None:
+    def _hear_result(self, result: CommandResult | NoticeResult, step: Step) -> None:
+        if isinstance(result, NoticeResult):
+            self._escalation.hear_notice(result, step)
+            return
         target = self.operating.hear(result, step)
         if result.outcome is CommandOutcome.SUPERSEDED:
             return

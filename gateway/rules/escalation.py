@@ -25,6 +25,7 @@ from gateway.model import (
     Handling,
     Mark,
     Notice,
+    NoticeResult,
     Now,
     Quality,
     Reading,
@@ -98,6 +99,13 @@ class Escalation:
         alarm = self._book.write(watch, "unverified", {"round": round_of(key), "sounds": True}, step)
         self._tells.unverified.again(alarm, key, step)
         self._tells.call_next(f"unverified-{alarm.version}", alarm, watch.rule, step)
+
+    def hear_notice(self, result: NoticeResult, step: Step) -> None:
+        """What became of a notice. One about lives that did not get through goes out by another channel at once."""
+        alarm = None if result.is_accepted else self._book.alarms.get(result.key.rsplit("/", 3)[0])
+        watch = self._book.watch_of(alarm) if alarm else None
+        if alarm is not None and watch is not None:
+            self._tells.say_instead(result.key, alarm, watch.rule, step)
 
     def see_arrivals(self, step: Step) -> None:
         """At the end of a step: has somebody proved that they are there?"""

@@ -44,6 +44,10 @@ class NoticePolicy(Protocol):
         """Is there anybody to tell at this instant?"""
         ...
 
+    def instead(self, key: str, alarm: Alarm, rule: Rule, said: AbstractSet[str], *, at: datetime) -> list[Notice]:
+        """The notices that take the place of one that could not be delivered."""
+        ...
+
     def notices(
         self,
         reason: str,

@@ -102,6 +102,14 @@ class Tells:
         after_s = next(iter(unused), stages[-1] if stages else 0.0)
         return self._say(reason, alarm, rule, after_s, step)
 
+    def say_instead(self, key: str, alarm: Alarm, rule: Rule, step: Step) -> None:
+        """The notice ``key`` could not be delivered: tell the same people by another channel if need be."""
+        said = self._said[alarm.id]
+        if key in said:
+            notices = self._policy.instead(key, alarm, rule, said, at=step.now.utc)
+            said.update(each.key for each in notices)
+            step.notices += notices
+
     def forget(self, alarm: Alarm, step: Step) -> None:
         """Somebody has taken it, or it has ended: stop its delays; after the end forget what was said."""
         self._stop(alarm, step)

@@ -142,6 +142,7 @@ class Journal:
         db = self._db
         with contextlib.suppress(*_PASSING):  # on a full disk the gateway must start as well
             notices.overtake(db, now.utc)
+            notices.give_up_reports(db, now.utc)
         return Restored(
             alarms=_alarms(db.execute("SELECT body FROM alarms WHERE is_open = 1 ORDER BY raised_ms, id")),
             occurrences={

@@ -23,6 +23,8 @@ SCHEMA = """
     CREATE INDEX alarms_class ON alarms (body ->> 'alarm_class', raised_ms);
     """
 
+_REPORT_LOST = "网关重启,没有等到送达回执,不知道收没收到 / the gateway restarted before a report of delivery: not known"
+
 # Whom it is still worth telling after a restart: of what nobody has taken, and of what is not verified in time.
 # Found by the key of the alarm: a crash in a flood leaves thousands of notices, and the start must not wait for them.
 _WANTED = """
@@ -50,9 +52,18 @@ def settle(db: apsw.Connection, result: NoticeResult) -> None:
     """What its channel said. There may be more than one word of a notice; what was delivered stays delivered."""
     state = state_of(result)
     is_accepted = None if state == SENDING else state != FAILED
+    closed_ms = codec.to_ms(result.at) if result.is_final else None
     db.execute(
         "UPDATE notices SET is_accepted = ?, state = ?, closed_ms = ?, detail = ? WHERE key = ? AND state != ?",
-        (is_accepted, state, codec.to_ms(result.at), result.detail[:500], result.key, DELIVERED),
+        (is_accepted, state, closed_ms, result.detail[:500], result.key, DELIVERED),
+    )
+
+
+def give_up_reports(db: apsw.Connection, at: datetime) -> None:
+    """After a restart: nobody hears the reports of delivery that were awaited. Whether they arrived is not known."""
+    db.execute(
+        "UPDATE notices SET closed_ms = ?, detail = ? WHERE state = ? AND closed_ms IS NULL",
+        (codec.to_ms(at), _REPORT_LOST, ACCEPTED),
     )
 
 

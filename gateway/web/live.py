@@ -38,6 +38,7 @@ class Subscriber:
         self.expires_at = expires_at
         self.frames: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_FRAMES)
         self.closed = asyncio.Event()
+        self.sent = -1  # the number of the last frame it was sent; -1: none
 
 
 class LiveView:
@@ -57,6 +58,8 @@ class LiveView:
         self._site: Callable[[], Site] | None = None
         self._built_in: frozenset[str] = frozenset()  # lines, uplinks, channels, the box: not counted as devices
         self._now: datetime | None = None  # of the last step or beat
+        self._frames = 0  # published so far: their numbers
+        self._waiting: dict[asyncio.Future[None], int] = {}  # those who ask when a page has a frame
 
     def speak_of(self, site: Callable[[], Site]) -> None:
         """Call points and rules by the words of this site from now on."""
@@ -163,6 +166,24 @@ class LiveView:
         }
         self._publish(frame("beat", body))
 
+    def has_sent(self, subscriber: Subscriber) -> None:
+        """One more frame has left for this console."""
+        subscriber.sent = self._frames - subscriber.frames.qsize()
+        for each in [each for each, number in self._waiting.items() if number <= subscriber.sent and not each.done()]:
+            each.set_result(None)
+
+    async def caught_up(self) -> None:
+        """Return when a console that listens has been sent everything published by now; it may come only later."""
+        number = self._frames
+        if any(each.sent >= number for each in self._subscribers):
+            return
+        found = asyncio.get_running_loop().create_future()
+        self._waiting[found] = number
+        try:
+            await found
+        finally:
+            del self._waiting[found]
+
     @property
     def subscribers(self) -> int:
         """How many consoles listen."""
@@ -227,6 +248,7 @@ class LiveView:
         self._publish(change)
 
     def _publish(self, data: bytes) -> None:
+        self._frames += 1
         slow = []
         for each in self._subscribers:
             try:

@@ -50,6 +50,7 @@ class EventStream(Response):
         while True:
             data = await self._subscriber.frames.get()
             await send({"type": "http.response.body", "body": data, "more_body": True})
+            self._live.has_sent(self._subscriber)
 
     async def _gone(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

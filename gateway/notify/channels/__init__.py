@@ -5,6 +5,7 @@ Who is told what is `gateway.notify.policy`'s. One file for each kind of carrier
 
 from __future__ import annotations
 
+from gateway.notify.channels.console import Console
 from gateway.notify.channels.hub import Channels
 
-__all__ = ["Channels"]
+__all__ = ["Channels", "Console"]

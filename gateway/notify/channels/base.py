@@ -35,10 +35,21 @@ class NotNowError(Exception):
 
 
 class NeverError(Exception):
-    """It cannot go out until a person has done what the text says."""
+    """It cannot go out until a person has done what the text says.
 
-    def __init__(self, zh: str, en: str) -> None:
+    ``is_setup``: an address or a secret is missing, so that a check that finds it ends the trouble.
+    """
+
+    def __init__(self, zh: str, en: str, *, is_setup: bool = False) -> None:
         super().__init__(both(zh, en))
+        self.is_setup = is_setup
+
+
+class OvertakenError(Exception):
+    """While it waited, people took care of it: saying it now would be wrong. No fault of the channel."""
+
+    def __init__(self) -> None:
+        super().__init__(both("等待发送时已有人处置,不再发送", "people took care of it while it waited: not sent"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +64,18 @@ class Message:
     alarm_class: AlarmClass | None  # None: of a rule that is not known any more
     at: datetime
 
+    @property
+    def is_urgent(self) -> bool:
+        """Is it about lives? What is not known is not less."""
+        return self.alarm_class is None or self.alarm_class.is_life_safety
+
 
 class Receipt(NamedTuple):
-    """What is known of a message that went out."""
+    """What is known of a message that went out; ``is_final`` False: a report of its delivery may follow."""
 
     state: str = ACCEPTED
     detail: str = ""
+    is_final: bool = True
 
 
 class Limit(NamedTuple):
@@ -66,8 +83,15 @@ class Limit(NamedTuple):
 
     width: int = 4  # tries at once
     per_minute: int = 0  # 0: as many as there are
-    merges: bool = False  # messages that are not about lives may wait and go out as one
+    merges: bool = False  # messages that wait may go out as one; those about lives only when the others are held back
     timeout_s: float | None = None  # of one try; None: as the gateway has it
+
+
+class Line(NamedTuple):
+    """What is shared with other recipients (a robot, a modem, a loudspeaker), and its limit."""
+
+    name: str
+    limit: Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +120,9 @@ class Address:
         """
         found = secret(self.name).split()
         if not found:
-            raise NeverError("notify.yaml 里没有写这个方式的地址", "has no address: give it one in notify.yaml")
+            raise NeverError(
+                "notify.yaml 里没有写这个方式的地址", "has no address: give it one in notify.yaml", is_setup=True
+            )
         return found
 
 
@@ -112,13 +138,25 @@ def secret(text: str) -> str:
     try:
         return SecretRef(**{kind: name}).read().strip()
     except SecretError as error:
-        raise NeverError("读不到地址或口令", str(error)) from None
+        raise NeverError("读不到地址或口令", str(error), is_setup=True) from None
 
 
 class Carrier(Protocol):
     """One kind of channel."""
 
     limit: Limit
+
+    def lines(self, address: Address) -> list[Line]:
+        """Whose turns a message to ``address`` takes.
+
+        Raises:
+            NeverError: only a person can help.
+        """
+        ...
+
+    async def warm(self) -> None:
+        """Load what the first message would have to wait for. Raises nothing that would be said later anyway."""
+        ...
 
     async def carry(self, address: Address, message: Message, reached: set[str]) -> Receipt:
         """Say it once to everybody at ``address`` who is not in ``reached`` yet.

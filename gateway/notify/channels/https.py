@@ -5,9 +5,14 @@ Its errors never repeat a URL: those of robots hold their tokens.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import logging
+import socket
 import ssl
+import sys
+import threading
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
@@ -20,9 +25,16 @@ if TYPE_CHECKING:
 
 _MOST_ANSWER = 65_536  # bytes; a robot says less than 200
 _TIMEOUT_S = 10.0  # of connecting, and of each read; the whole try has its own
+_loading = threading.Lock()
 _RETRY_STATUS = frozenset({408, 425, 429})  # and 5xx; every other refusal is for a person
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs every URL, with its token
+
+
+async def warm() -> None:
+    """Load the library and the list of authorities, in a thread: on a loop that is busy with alarms they take long."""
+    if not _is_warm():
+        await asyncio.to_thread(_load)
 
 
 async def post(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -31,6 +43,7 @@ async def post(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     Raises:
         NotNowError, NeverError: it was not accepted, and why.
     """
+    await warm()
     try:
         async with _client() as client, client.stream("POST", _safe(url), content=body, headers=headers) as answer:
             _judge(answer.status_code)
@@ -51,6 +64,7 @@ async def reach(url: str) -> None:
         NotNowError, NeverError: it cannot be reached, and why.
     """
     parts = urlsplit(_safe(url))
+    await warm()
     try:
         async with (
             _client() as client,
@@ -118,6 +132,23 @@ def _why(error: Exception) -> NotNowError | NeverError:
 @cache
 def _context() -> ssl.SSLContext:
     return ssl.create_default_context()
+
+
+def _is_warm() -> bool:
+    return "httpx" in sys.modules and bool(_context.cache_info().currsize)
+
+
+def _load() -> None:
+    """Blocking. A name is looked up once as well: the resolver reads its own files at the first one."""
+    with _loading:
+        if _is_warm():
+            return
+        import httpx  # noqa: PLC0415 - see _client
+
+        _context()
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo("localhost", 443)
+        httpx.Client(verify=_context()).close()
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -16,10 +16,12 @@ from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.model import NoticeResult
 from gateway.notify.channels.base import (
+    ACCEPTED,
     DELIVERED,
     FAILED,
     Address,
     Limit,
+    Line,
     Message,
     NeverError,
     Receipt,
@@ -35,8 +37,15 @@ _REPORTS_S = 600.0  # so long the modem is listened to after a message
 _LISTEN_EVERY_S = 1.0
 _MOST_AWAITED = 64
 _MOST_EARLY = 16
+_EARLY_S = 30.0
 _TAIL = 8  # digits: the network may add or leave out the country
 _BAUD = "115200"
+
+_AWAITED = both("短信网已收下,等送达回执", "taken by the network, its report of delivery is awaited")
+_UNKNOWN = both(
+    "没有等到送达回执,不知道手机收没收到", "no report of delivery came: whether the phone has it is not known"
+)
+_UNDELIVERED = both("网络没能把短信送到手机", "the network could not deliver it to the phone")
 
 Place = tuple[str, int]
 """The end of the number, and the network's reference of one part."""
@@ -58,11 +67,11 @@ class Modem:
         self._receipt = receipt
         self._turn = asyncio.Lock()
         self._awaited: OrderedDict[str, _Awaited] = OrderedDict()
-        self._early: OrderedDict[Place, bool] = OrderedDict()  # reports that came before their message was booked
+        self._early: OrderedDict[Place, tuple[bool, float]] = OrderedDict()  # before their message was booked; when
         self._listener: asyncio.Task[None] | None = None
 
-    async def send(self, key: str, numbers: list[str], text: str, reached: set[str]) -> None:
-        """Send to every number that has not got it, and await the reports of delivery."""
+    async def send(self, key: str, numbers: list[str], text: str, reached: set[str]) -> bool:
+        """Send to every number that has not got it; are reports of delivery awaited?"""
         places: set[Place] = set()
 
         async def one(number: str) -> None:
@@ -80,6 +89,7 @@ class Modem:
                 self._hear()
         if places:
             self._await(key, places)
+        return bool(places)
 
     async def check(self) -> None:
         """SIM, network: nothing is sent."""
@@ -96,22 +106,24 @@ class Modem:
     def _await(self, key: str, places: set[Place]) -> None:
         loop = asyncio.get_running_loop()
         while len(self._awaited) >= _MOST_AWAITED:
-            self._awaited.popitem(last=False)
+            self._end(next(iter(self._awaited)), ACCEPTED, _UNKNOWN)
         self._awaited[key] = _Awaited(key, places, loop.time() + _REPORTS_S)
-        for place in places & self._early.keys():
-            self._settle(place, is_delivered=self._early.pop(place))
-        if self._awaited and (self._listener is None or self._listener.done()):
+        if self._listener is None or self._listener.done():
             self._listener = loop.create_task(self._listen())
 
     async def _listen(self) -> None:
-        """Look for reports while some are missing."""
+        """Look for reports while some are missing. Not at once: first comes what became of the sending."""
         loop = asyncio.get_running_loop()
         while self._awaited:
+            await asyncio.sleep(_LISTEN_EVERY_S)
             async with self._turn:
                 self._hear()
+            for place, (is_delivered, heard_s) in list(self._early.items()):
+                is_over = heard_s < loop.time() - _EARLY_S  # of an older message: references repeat
+                if is_over or self._settle(place, is_delivered=is_delivered):
+                    del self._early[place]
             for key in [each.key for each in self._awaited.values() if each.until_s <= loop.time()]:
-                del self._awaited[key]  # nothing is known: it stays accepted
-            await asyncio.sleep(_LISTEN_EVERY_S)
+                self._end(key, ACCEPTED, _UNKNOWN)
 
     def _hear(self) -> None:
         for report in self._talk.reports():
@@ -122,7 +134,7 @@ class Modem:
             return
         place = report.number[-_TAIL:], report.reference
         if not self._settle(place, is_delivered=report.is_delivered):
-            self._early[place] = report.is_delivered
+            self._early[place] = report.is_delivered, asyncio.get_running_loop().time()
             while len(self._early) > _MOST_EARLY:
                 self._early.popitem(last=False)
 
@@ -132,13 +144,16 @@ class Modem:
         if found is None:
             return False
         found.missing.discard(place)
-        if is_delivered and found.missing:
-            return True
-        del self._awaited[found.key]
-        detail = "" if is_delivered else both("网络没能把短信送到手机", "the network could not deliver it to the phone")
-        at = self._clock.now().utc
-        self._receipt(NoticeResult(found.key, is_delivered, at, detail, DELIVERED if is_delivered else FAILED))
+        if not is_delivered:
+            self._end(found.key, FAILED, _UNDELIVERED)
+        elif not found.missing:
+            self._end(found.key, DELIVERED, "")
         return True
+
+    def _end(self, key: str, state: str, detail: str) -> None:
+        """The last word of a message."""
+        del self._awaited[key]
+        self._receipt(NoticeResult(key, state != FAILED, self._clock.now().utc, detail, state))
 
 
 class ModemCarrier:
@@ -152,10 +167,17 @@ class ModemCarrier:
         self._counters = counters
         self._modems: dict[str, Modem] = {}  # by port: as many as the configuration names
 
+    def lines(self, address: Address) -> list[Line]:
+        """See `Carrier.lines`. One modem does one thing at a time, for whomever."""
+        return [Line(address.line, self.limit)]
+
+    async def warm(self) -> None:
+        """Nothing is loaded; the first check, at the start, opens the port."""
+
     async def carry(self, address: Address, message: Message, reached: set[str]) -> Receipt:
         """See `Carrier.carry`."""
-        await self._modem(address).send(message.key, address.reveal(), message.text, reached)
-        return Receipt()
+        is_awaited = await self._modem(address).send(message.key, address.reveal(), message.text, reached)
+        return Receipt(detail=_AWAITED, is_final=False) if is_awaited else Receipt()
 
     async def check(self, address: Address) -> bool:
         """See `Carrier.check`."""
@@ -170,7 +192,9 @@ class ModemCarrier:
     def _modem(self, address: Address) -> Modem:
         port = address.options.get("port", "")
         if not port:
-            raise NeverError("没有写调制解调器的串口:加上 port", "the modem's serial port is missing: add port")
+            raise NeverError(
+                "没有写调制解调器的串口:加上 port", "the modem's serial port is missing: add port", is_setup=True
+            )
         if port not in self._modems:
             pin = secret(address.options.get("pin", ""))
             talk = ModemTalk(port, int(address.options.get("baud", _BAUD)), pin, self._counters)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +18,17 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from gateway.notify.channels.base import Address, Limit, Message, NeverError, NotNowError, Receipt, to_each
-from gateway.notify.channels.robots import RobotCarrier, endpoint
+from gateway.notify.channels.base import Address, Limit, Line, Message, NeverError, NotNowError, Receipt, to_each
+from gateway.notify.channels.robots import RobotCarrier, endpoint, robot_lines
 
 _WIDTH = 4
 _THREADS = 8 * _WIDTH  # eight providers can hang with all their turns and delay no other
 _SUBJECT = 60  # characters
 _MAIL = ("mailto", "mailtos")
+_OWN_HOST = ("json", "jsons", "xml", "xmls", "form", "forms")  # of others what stands there may be a token
+_CONNECT_S = 5.0
+_PORTS = {"http": 80, "https": 443}
+_HARMLESS = "json://localhost"  # names a service, so that all of them are loaded; nothing is sent
 
 _T = TypeVar("_T")
 
@@ -39,33 +45,50 @@ class ProviderCarrier:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="notify")
         self._busy: Counter[str] = Counter()  # by address: threads, also those whose time is over
 
+    def lines(self, address: Address) -> list[Line]:
+        """See `Carrier.lines`. A robot has its own limit, whichever way its address is written."""
+        return robot_lines(address) or [Line(address.line, self.limit)]
+
+    async def warm(self) -> None:
+        """See `Carrier.warm`. Loading the library takes a second, which a call for help must not wait for."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, _library)
+
     async def carry(self, address: Address, message: Message, reached: set[str]) -> Receipt:
         """See `Carrier.carry`."""
 
         async def send(text: str) -> None:
             if endpoint(text) is not None:
                 await self._robots.say(text, message.text)
-            else:
-                await self._in_thread(address.name, lambda: _notify(text, message.text))
+                return
+            width = _WIDTH if message.is_urgent else _WIDTH - 1  # what hangs leaves a thread for lives
+            work = partial(_notify, text, message.text)
+            try:
+                await self._in_thread(address.name, work, width)
+            except NotNowError as error:
+                if not error.is_link:
+                    await self._in_thread(address.name, partial(_reach, text), width)  # refused, or nobody there?
+                raise
 
         await to_each(address.reveal(), reached, send)
         return Receipt()
 
     async def check(self, address: Address) -> bool:
-        """Log in at the mail server; of the others nothing is known without sending."""
-        is_known = False
+        """Log in at the mail server, connect to the servers of others: how far one gets without saying anything."""
+        known = []
         for each in address.reveal():
-            if urlsplit(each).scheme in _MAIL:
-                await self._in_thread(address.name, partial(_log_in, each))
-                is_known = True
-        return is_known
+            if endpoint(each) is not None:
+                await self._robots.check_one(each)
+                known.append(True)
+            else:
+                known.append(await self._in_thread(address.name, partial(_reach, each), _WIDTH))
+        return all(known)
 
     def close(self) -> None:
         """Give up what waits for a thread."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_thread(self, name: str, work: Callable[[], _T]) -> _T:
-        if self._busy[name] >= _WIDTH:
+    async def _in_thread(self, name: str, work: Callable[[], _T], width: int) -> _T:
+        if self._busy[name] >= width:
             raise NotNowError(
                 "对方的服务一直没有回答", "the provider hangs: check the network and the provider", is_link=True
             )
@@ -89,12 +112,26 @@ def _retrieve(done: asyncio.Future[Any]) -> None:
         done.exception()
 
 
+_loading = threading.Lock()
+
+
+def _library() -> Any:
+    """Apprise with all its services. Blocking: the first call takes a second, and 20 MB.
+
+    While the first thread loads them, others must not look: apprise would tell them that it knows no such service.
+    """
+    with _loading:
+        import apprise  # noqa: PLC0415 - what a site without it need not pay
+
+        apprise.Apprise.instantiate(_HARMLESS)
+        return apprise
+
+
 def _notify(url: str, text: str) -> None:
     """Blocking. Raises when it was not accepted."""
-    import apprise  # noqa: PLC0415 - see _sender
-
     subject = text[:_SUBJECT] if urlsplit(url).scheme in _MAIL else ""
-    if not _sender(url).notify(body=text, title=subject, body_format=apprise.NotifyFormat.TEXT):
+    form = _library().NotifyFormat.TEXT
+    if not _sender(url).notify(body=text, title=subject, body_format=form):
         raise NotNowError(
             "对方没有接受:检查地址和网络", "the provider did not accept it: check its address and the network"
         )
@@ -106,20 +143,47 @@ def _sender(url: str) -> Any:
     Apprise's list of services sends through one pool of few threads for the whole process: on two cores six messages
     that hang would delay everybody.
     """
-    import apprise  # noqa: PLC0415 - 0.2 s and 20 MB that a site without it need not pay
-
     parts = urlsplit(url)
     if parts.scheme == "mailto" and parts.password and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
         raise NeverError(
             "mailto:// 会明文传口令:写 mailtos://", "mailto:// sends the password in plain text: write mailtos://"
         )
-    service = apprise.Apprise.instantiate(url)
+    service = _library().Apprise.instantiate(url)
     if not service:
         raise NeverError(
             "地址不是 apprise 的 URL:见 apprise 的服务列表",
             "the address is no apprise URL: see the list of services of apprise",
         )
     return service
+
+
+def _reach(url: str) -> bool:
+    """Blocking. Is the server there? Nothing is sent. False: which server it is cannot be told.
+
+    Raises:
+        NotNowError, NeverError: it is not, and why.
+    """
+    if urlsplit(url).scheme in _MAIL:
+        _log_in(url)
+        return True
+    service = _sender(url)
+    parts = urlsplit(str(getattr(service, "notify_url", "")).partition("{")[0])
+    if urlsplit(url).scheme in _OWN_HOST:
+        where = str(service.host), int(service.port or (443 if service.secure else 80))
+    elif parts.hostname and parts.path:  # without a path the name of the server may be one of its variables
+        where = parts.hostname, parts.port or _PORTS.get(parts.scheme, 443)
+    else:
+        return False
+    try:
+        socket.create_connection(where, _CONNECT_S).close()
+    except OSError as error:
+        name = type(error).__name__
+        raise NotNowError(
+            f"连不上对方的服务({name}):检查网络",
+            f"its server cannot be reached ({name}): check the network",
+            is_link=True,
+        ) from None
+    return True
 
 
 def _log_in(url: str) -> None:

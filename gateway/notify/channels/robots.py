@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import orjson
 
 from gateway.clock import Clock
-from gateway.notify.channels.base import Address, Limit, Message, NeverError, NotNowError, Receipt, to_each
-from gateway.notify.channels.https import post, reach
+from gateway.notify.channels.base import Address, Limit, Line, Message, NeverError, NotNowError, Receipt, to_each
+from gateway.notify.channels.https import post, reach, warm
 
 PER_MINUTE = 20  # each of the three refuses, or bans for minutes, what goes beyond
 
@@ -113,6 +113,16 @@ def endpoint(text: str) -> Endpoint | None:
     return Endpoint(robot, base + quote(token, safe=""), secret, phones) if token else None
 
 
+def robot_lines(address: Address) -> list[Line]:
+    """The robots at ``address``, each with the limit that its provider has for it, whoever else speaks through it.
+
+    Raises:
+        NeverError: the address cannot be read.
+    """
+    found = [endpoint(each) for each in address.reveal()]
+    return [Line(each.url, RobotCarrier.limit) for each in found if each is not None]
+
+
 class RobotCarrier:
     """Robots of all three providers; which one it is, the address says."""
 
@@ -121,16 +131,28 @@ class RobotCarrier:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
+    def lines(self, address: Address) -> list[Line]:
+        """See `Carrier.lines`."""
+        return robot_lines(address) or [Line(address.line, self.limit)]
+
+    async def warm(self) -> None:
+        """See `Carrier.warm`."""
+        await warm()
+
     async def carry(self, address: Address, message: Message, reached: set[str]) -> Receipt:
         """See `Carrier.carry`."""
         await to_each(address.reveal(), reached, lambda each: self.say(each, message.text))
         return Receipt()
 
     async def check(self, address: Address) -> bool:
-        """The provider's server answers; whether it knows the robot cannot be asked without speaking."""
+        """See `check_one`, of each."""
         for each in address.reveal():
-            await reach(_known(each).url)
+            await self.check_one(each)
         return True
+
+    async def check_one(self, text: str) -> None:
+        """The provider's server answers; whether it knows the robot cannot be asked without speaking."""
+        await reach(_known(text).url)
 
     async def say(self, text: str, words: str) -> None:
         """Say ``words`` through the robot at ``text``."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from gateway.model import SYSTEM, Command, CommandOutcome, CommandResult, Value
-from gateway.notify.channels.base import Address, Limit, Message, NeverError, NotNowError, Receipt, both
+from gateway.notify.channels.base import Address, Limit, Line, Message, NeverError, NotNowError, Receipt, both
 
 Write = Callable[[Command], Awaitable[CommandResult]]
 
@@ -36,6 +36,13 @@ class VoiceCarrier:
 
     def __init__(self, writers: Mapping[str, Write]) -> None:
         self._writers = writers
+
+    def lines(self, address: Address) -> list[Line]:
+        """See `Carrier.lines`."""
+        return [Line(address.line, self.limit)]
+
+    async def warm(self) -> None:
+        """Nothing is loaded: a program of the system speaks."""
 
     async def carry(self, address: Address, message: Message, reached: set[str]) -> Receipt:  # noqa: ARG002 - one place
         """See `Carrier.carry`."""

@@ -10,8 +10,8 @@ import hmac
 
 import orjson
 
-from gateway.notify.channels.base import Address, Limit, Message, NeverError, Receipt, to_each
-from gateway.notify.channels.https import post, reach
+from gateway.notify.channels.base import Address, Limit, Line, Message, NeverError, Receipt, to_each
+from gateway.notify.channels.https import post, reach, warm
 
 TIMESTAMP, SIGNATURE = "X-Shouwang-Timestamp", "X-Shouwang-Signature"
 
@@ -23,6 +23,14 @@ class WebhookCarrier:
 
     def __init__(self, site_id: str) -> None:
         self._site_id = site_id
+
+    def lines(self, address: Address) -> list[Line]:
+        """See `Carrier.lines`."""
+        return [Line(address.line, self.limit)]
+
+    async def warm(self) -> None:
+        """See `Carrier.warm`."""
+        await warm()
 
     async def carry(self, address: Address, message: Message, reached: set[str]) -> Receipt:
         """See `Carrier.carry`. The id stays the same at each try, so that a repeat is harmless."""
