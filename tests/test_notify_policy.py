@@ -25,7 +25,7 @@ from gateway.model import (
     Tell,
     Window,
 )
-from gateway.notify.policy import MOST_REPEATS, NoticePolicy, lacks_second_path
+from gateway.notify.policy import MOST_REPEATS, NoticePolicy
 from gateway.notify.text import MAX_TEXT, after_of, notice_text, place_words
 from tests.support_rules import START, rule, site
 
@@ -338,21 +338,3 @@ def test_the_delay_can_be_read_from_the_reason(reason: str, after_s: float) -> N
 def test_message_is_never_too_long() -> None:
     """A long plan does not make the provider refuse the message."""
     assert len(say(telling(Tell("duty", ("apprise",)), plan=("跑" * 2000,))).text) == MAX_TEXT
-
-
-@pytest.mark.parametrize(
-    ("tells", "lacks"),
-    [
-        ((Tell("duty", ("console", "buzzer")),), False),
-        ((Tell("duty", ("console",)),), True),
-        ((Tell("duty", ("console",)), Tell("family", ("apprise",), 60.0)), False),
-        ((Tell("wang", ("apprise", "webhook")),), True),
-        ((Tell("wang", ("modem", "console")),), True),
-        ((), True),
-    ],
-)
-def test_one_kind_of_channel_is_not_enough_for_life_safety(tells: tuple[Tell, ...], lacks: bool) -> None:
-    """Several robots are one path, the internet; a channel without any address is none."""
-    assert lacks_second_path(telling(*tells), STAFF.recipients) is lacks
-    fault = replace(telling(*tells), alarm_class=AlarmClass.FAULT)
-    assert not lacks_second_path(fault, STAFF.recipients)

@@ -34,7 +34,7 @@ SABOTAGES = [
     ("rules/charging.yaml", 'power <= 50.0", for: 30m', 'power <= 50.0", for: 15m', "charging/full-is-cut-quietly"),
     ("rules/access.yaml", 'tag: "!accessible", ', "", "access/forced-held-tampered"),
     ("rules/access.yaml", "times: 5, within: 2m", "times: 4, within: 2m", "access/five-refusals"),
-    ("rules/sos.yaml", "{to: street, by: [console], after: 180s}", "{to: street, by: [console], after: 170s}",
+    ("rules/sos.yaml", "{to: street, by: [sms], after: 180s}", "{to: street, by: [sms], after: 170s}",
      "sos/clocks"),
     ("rules/life.yaml", "    unless: quiet\n", "", "life/no-sign-of-life"),
     ("site.yaml", 'to: "07:00"', 'to: "06:00"', "life/no-sign-of-life"),

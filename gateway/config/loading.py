@@ -19,6 +19,7 @@ from gateway.config.duties import check_recipients
 from gateway.config.expressions import CheckExpression
 from gateway.config.findings import ConfigErrors, Finding, Findings, Say, Source, Spot
 from gateway.config.outside import check_web
+from gateway.config.paths import check_paths
 from gateway.config.people import read_recipients, read_uplinks
 from gateway.config.possible import Compile
 from gateway.config.profiles import read_profile
@@ -162,6 +163,7 @@ class _Reading:
                 rules.read(entry)
         if not self._findings.errors:
             check_coverage(self._desk, rules)
+            check_paths(self._desk, rules, recipients or {})
         return tuple(rules.rules)
 
     def _strays(self) -> None:
