@@ -84,8 +84,8 @@ async def test_those_who_wait_are_told_as_one_with_their_number() -> None:
     assert sum("merged" in each.detail or "as one with others" in each.detail for each in results) == 26
 
 
-async def test_fires_never_share_a_message() -> None:
-    """Thirty fires wait for one turn after the other: thirty messages or a wait, never one for several."""
+async def test_fires_go_alone_as_long_as_a_minute_has_room() -> None:
+    """Thirty fires: twenty messages at once, each for one; the other ten wait for the next minute as one message."""
     async with receiver(answer=YES, pause_s=0.02) as it:
         found = channels({"duty": {"wecom": robot(it)}})
         tasks = [asyncio.create_task(found.send(notice(n, "fire"))) for n in range(30)]
@@ -93,10 +93,108 @@ async def test_fires_never_share_a_message() -> None:
         await asyncio.sleep(0.1)  # longer than a turn: the 21st must not come
         assert len(it.raw) == 20
         assert set(texts(it)) <= {f"fire {n}" for n in range(30)}
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        (gate,) = found._gates.values()
+        await until(lambda: sum(each.done() for each in tasks) == 20)
+        gate._begun_s.clear()  # the minute is over
+        gate._admit()
+        results = await asyncio.gather(*tasks)
         found.close()
+    assert all(each.is_accepted for each in results)
+    assert len(it.raw) == 21
+    held = texts(it)[-1].split("\n")
+    assert sorted([*texts(it)[:-1], *held]) == sorted(f"fire {n}" for n in range(30))
+
+
+async def test_a_robot_has_one_limit_however_its_address_is_written() -> None:
+    """As an address of apprise and as a robot's, for two people: together twenty a minute, and faults as one."""
+    async with receiver(answer=YES) as it:
+        found = channels({"duty": {"wecom": robot(it)}, "boss": {"apprise": robot(it)}})
+        fires = [asyncio.create_task(found.send(notice(n, "fire"))) for n in range(12)]
+        fires += [asyncio.create_task(found.send(notice(n, "fire", "boss", "apprise"))) for n in range(12, 24)]
+        await until(lambda: len(it.raw) == 20)
+        faults = [asyncio.create_task(found.send(notice(n, to="boss", channel="apprise"))) for n in range(30)]
+        await asyncio.sleep(0.1)  # longer than a turn: no more may come
+        assert len(it.raw) == 20
+        assert len(found._gates) == 1
+        assert [len(each.messages) for each in found._batches.values() if not each.messages[0].is_urgent] == [30]
+        for each in (*fires, *faults):
+            each.cancel()
+        await asyncio.gather(*fires, *faults, return_exceptions=True)
+        found.close()
+
+
+async def test_a_full_queue_makes_room_for_lives() -> None:
+    """A thousand faults wait; a fire comes: the fault that came last is refused, the fire enters first."""
+    gate, entered = Gate(Limit(width=1)), []
+
+    async def visit(name: str, *, is_urgent: bool) -> None:
+        async with gate.turn(is_urgent=is_urgent):
+            entered.append(name)
+
+    async with gate.turn(is_urgent=True):
+        faults = [asyncio.create_task(visit(f"fault {n}", is_urgent=False)) for n in range(1_001)]
+        await asyncio.sleep(0)
+        fire = asyncio.create_task(visit("fire", is_urgent=True))
+        await asyncio.sleep(0)
+    await fire
+    refused = [n for n, each in enumerate(await asyncio.gather(*faults, return_exceptions=True)) if each is not None]
+    assert entered[0] == "fire"
+    assert refused == [999, 1000]
+    assert gate.is_idle
+
+
+async def test_what_people_took_care_of_while_it_waited_is_not_sent() -> None:
+    """Of those who wait one is not wanted any more: it is not sent, not the channel's fault, and counted apart."""
+    counters, gone, statuses = Counters(), {"fire:p:1", "lost:p:1"}, []
+    async with receiver(answer=YES) as it:
+        found = channels(
+            {"duty": {"wecom": robot(it)}}, counters=counters, report=statuses.append,
+            is_wanted=lambda alarm_id, _reason: alarm_id not in gone,
+        )  # fmt: skip
+        results = await asyncio.gather(*(found.send(notice(n, kind)) for kind in ("fire", "lost") for n in range(3)))
+        found.close()
+    assert [each.is_accepted for each in results] == [True, False, True] * 2
+    assert results[1].state == "failed"
+    assert "took care of it" in results[1].detail
+    assert not any("fire 1" in each or "lost 1" in each for each in texts(it))
+    assert counters.total("notices_overtaken", channel="wecom") == 2
+    assert [each.is_online for each in statuses] == [True]
+
+
+async def test_a_batch_of_which_nothing_is_wanted_is_not_sent() -> None:
+    """Everything that waited was taken care of: no message, and everybody who waited hears why."""
+    async with receiver(answer=YES, pause_s=0.1) as it:
+        is_over = asyncio.Event()
+        found = channels({"duty": {"wecom": robot(it)}}, is_wanted=lambda *_: not is_over.is_set())
+        tasks = [asyncio.create_task(found.send(notice(n))) for n in range(8)]
+        await until(lambda: len(it.raw) == 3)
+        is_over.set()
+        results = await asyncio.gather(*tasks)
+        found.close()
+    assert len(it.raw) == 3
+    assert sum("took care of it" in each.detail for each in results) == 5
+
+
+async def test_five_hundred_at_once_and_the_fires_first() -> None:
+    """480 faults, then 20 fires, to one robot: every fire has its own message within a second, the faults are told."""
+    async with receiver(answer=YES, pause_s=0.01) as it:
+        found = channels({"duty": {"wecom": robot(it)}})
+        faults = [asyncio.create_task(found.send(notice(n))) for n in range(480)]
+        await asyncio.sleep(0)
+        begun_s = asyncio.get_running_loop().time()
+        await asyncio.gather(*(found.send(notice(n, "fire")) for n in range(15)))
+        assert asyncio.get_running_loop().time() - begun_s < 1.0
+        (gate,) = found._gates.values()
+        gate._begun_s.clear()  # the minute is over
+        gate._admit()
+        results = await asyncio.gather(*faults)
+        found.close()
+    said = texts(it)
+    assert all(each.is_accepted for each in results)
+    assert len(said) <= 20
+    assert {f"fire {n}" for n in range(15)} <= set(said)
+    place = [each.startswith("lost") for each in said]
+    assert sum(place[: place.index(False)]) <= 3  # what had its turn already
 
 
 async def test_hanging_provider_delays_nobody_else() -> None:

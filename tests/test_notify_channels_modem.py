@@ -111,6 +111,55 @@ async def test_report_of_the_network_ends_the_notice(modem: FakeModem, status: i
     assert rig.receipts[0].is_accepted == (state == "delivered")
 
 
+async def test_a_report_that_never_comes_ends_as_not_known(modem: FakeModem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time for reports is over: the last word is that nobody knows, and it is not a failure."""
+    monkeypatch.setattr("gateway.notify.channels.modem._REPORTS_S", 0.1)
+    rig = Rig(modem)
+    assert not (await rig.send()).is_final
+    await until(lambda: len(rig.receipts) == 1)
+    rig.channels.close()
+    last = rig.receipts[0]
+    assert (last.key, last.is_accepted, last.state, last.is_final) == ("k", True, "accepted", True)
+    assert "not known" in last.detail
+
+
+async def test_more_messages_than_are_listened_for_end_as_not_known(
+    modem: FakeModem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest of too many that are awaited is given up, and said."""
+    monkeypatch.setattr("gateway.notify.channels.modem._MOST_AWAITED", 2)
+    rig = Rig(modem)
+    for number in range(3):
+        await rig.send(key=f"k{number}")
+    rig.channels.close()
+    assert [(each.key, each.state) for each in rig.receipts] == [("k0", "accepted")]
+
+
+async def test_a_report_that_is_faster_than_the_answer_is_the_last_word(modem: FakeModem) -> None:
+    """The network says no before the modem has said that it was sent: failed comes after accepted, not before."""
+    modem.reports = 0x46
+    rig = Rig(modem)
+    order: list[str] = []
+    rig.channels._modems._receipt = lambda each: order.append(each.state)
+    order.append((await rig.send()).state)
+    await until(lambda: len(order) == 2)
+    rig.channels.close()
+    assert order == ["accepted", "failed"]
+
+
+async def test_a_report_of_an_older_message_delivers_no_newer_one(modem: FakeModem) -> None:
+    """References repeat: a report that was left from long ago is forgotten, not taken for the newer message's."""
+    rig = Rig(modem)
+    await rig.send()
+    port = rig.channels._modems._modems[modem.port]
+    long_ago_s = asyncio.get_running_loop().time() - 60.0
+    port._early["00138000", 12] = True, long_ago_s  # the reference of the next one
+    await rig.send(key="newer")
+    await until(lambda: not port._early)
+    assert set(port._awaited) == {"k", "newer"}
+    rig.channels.close()
+
+
 async def test_one_part_delivered_is_not_delivered(modem: FakeModem) -> None:
     """A long message counts as delivered when its last part is; until then nothing is told."""
     rig = Rig(modem)

@@ -338,3 +338,66 @@ def test_the_delay_can_be_read_from_the_reason(reason: str, after_s: float) -> N
 def test_message_is_never_too_long() -> None:
     """A long plan does not make the provider refuse the message."""
     assert len(say(telling(Tell("duty", ("apprise",)), plan=("跑" * 2000,))).text) == MAX_TEXT
+
+
+# What waited, what failed --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reason", "change", "wanted"),
+    [
+        ("raised", {}, True),
+        ("raised", {"handling": Handling.TAKEN}, True),
+        ("raised+30s", {}, True),
+        ("raised+30s", {"handling": Handling.TAKEN}, False),
+        ("unverified-3", {}, False),
+        ("unverified-3", {"handling": Handling.TAKEN}, True),
+        ("unverified-3", {"handling": Handling.HANDLING}, False),
+        ("raised", {"handling": Handling.CLOSED}, False),
+        ("raised", {"is_open": False}, False),
+        ("raised", {"is_real": False, "handling": Handling.HANDLING}, False),
+        ("raised", {"is_out_of_service": True}, False),
+        ("raised", {"marks": ("walk_test",)}, False),
+        ("raised", {"suppressed_by": "x"}, True),
+        ("raised", {"shelved_until_at": START}, False),
+    ],
+)
+def test_what_has_waited_is_said_only_while_it_is_true(reason: str, change: dict[str, object], wanted: bool) -> None:
+    """Nobody is called to what others have in hand, what is over, or what was muted meanwhile."""
+    assert POLICY.still_tells(reason, replace(ALARM, **change)) is wanted  # type: ignore[arg-type]
+
+
+def lost(channel: str) -> Alarm:
+    return replace(
+        ALARM, id=f"channel-failed:{channel}/online:1", alarm_class=AlarmClass.FAULT, device_id=channel,
+        point_id=f"{channel}/online",
+    )  # fmt: skip
+
+
+def test_nobody_is_told_of_a_failed_channel_by_that_channel() -> None:
+    """Another way of the same person takes its place; the others are told as usual; with no other way nobody is."""
+    of = people(
+        duty=group("duty", "property", addresses={"console": "", "wecom": "x", "modem": "x"}),
+        alone=Recipient("alone", "alone", {"wecom": "x"}),
+    )
+    one = replace(telling(Tell("duty", ("console", "wecom")), Tell("alone", ("wecom",))), alarm_class=AlarmClass.FAULT)
+
+    def ways(failed: str) -> list[tuple[str, str]]:
+        found = NoticePolicy(of).notices("raised", lost(failed), one, frozenset(), at=START)
+        return [(each.recipient, each.channel) for each in found]
+
+    assert ways("channel/duty.console") == [("duty", "wecom"), ("alone", "wecom")]
+    assert ways("channel/duty.wecom") == [("duty", "console"), ("duty", "modem"), ("alone", "wecom")]
+    assert ways("channel/alone.wecom") == [("duty", "console"), ("duty", "wecom")]
+
+
+def test_a_member_of_a_family_hears_which_community_it_is() -> None:
+    """Told in the place of the family, as a member of it: the words are the same."""
+    of = people(
+        family=group("family", "family", "son", addresses={"wecom": "x"}),
+        son=Recipient("son", "son", {"modem": "x"}),
+    )
+    key = f"{ALARM.id}/raised/family/wecom"
+    (found,) = NoticePolicy(of).instead(key, ALARM, telling(), {key}, at=START)
+    assert (found.recipient, found.channel, found.key) == ("son", "modem", f"{ALARM.id}/raised/son/modem")
+    assert of.title in found.text

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +49,7 @@ class ProviderCarrier:
         return robot_lines(address) or [Line(address.line, self.limit)]
 
     async def warm(self) -> None:
-        """See `Carrier.warm`. Loading the library takes a second, which a call for help must not wait for."""
+        """See `Carrier.warm`. A call for help must not wait for the library to be loaded."""
         await asyncio.get_running_loop().run_in_executor(self._threads, _library)
 
     async def carry(self, address: Address, message: Message, reached: set[str]) -> Receipt:
@@ -112,19 +111,12 @@ def _retrieve(done: asyncio.Future[Any]) -> None:
         done.exception()
 
 
-_loading = threading.Lock()
-
-
 def _library() -> Any:
-    """Apprise with all its services. Blocking: the first call takes a second, and 20 MB.
+    """Apprise with all its services. Blocking: the first call takes half a second of a core, and 20 MB."""
+    import apprise  # noqa: PLC0415 - what a site without it need not pay
 
-    While the first thread loads them, others must not look: apprise would tell them that it knows no such service.
-    """
-    with _loading:
-        import apprise  # noqa: PLC0415 - what a site without it need not pay
-
-        apprise.Apprise.instantiate(_HARMLESS)
-        return apprise
+    apprise.Apprise.instantiate(_HARMLESS)
+    return apprise
 
 
 def _notify(url: str, text: str) -> None:
