@@ -66,6 +66,22 @@ def test_a_notice_says_honestly_how_far_it_got(tmp_path: Path, words: list[tuple
     journal.close()
 
 
+def test_a_restart_ends_the_wait_for_a_report_of_delivery(tmp_path: Path) -> None:
+    """Nobody hears the report any more: it stays taken, and says that more is not known. What had its end keeps it."""
+    first, second = full_step().notices[0], replace(full_step().notices[0], key="other/raised/li/modem")
+    journal = a_journal(tmp_path, full_step(), Step(now(), notices=[second]))
+    waiting = NoticeResult(first.key, is_accepted=True, at=now(1).utc, detail="waits", state="accepted", is_final=False)
+    ended = NoticeResult(second.key, is_accepted=True, at=now(1).utc, detail="was taken", state="accepted")
+    journal.commit(Batch([Step(now(1), results=[waiting, ended])]))
+    assert ("accepted", "waits") in states(tmp_path, first.alarm_id)
+    assert journal.restore(now(10)).notices == ()
+    journal.close()
+    found = dict.fromkeys(states(tmp_path, first.alarm_id))
+    assert ("accepted", "was taken") in found
+    assert any(state == "accepted" and "not known" in detail for state, detail in found)
+    assert ("accepted", "waits") not in found
+
+
 def test_a_restart_still_sends_what_is_wanted(tmp_path: Path) -> None:
     """Taken meanwhile: the call that nobody had taken is not sent any more, the one that it is not verified is."""
     untaken, taken = alarm(1), replace(alarm(2), handling=Handling.TAKEN)
