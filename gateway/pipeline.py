@@ -169,10 +169,11 @@ class Pipeline:
     async def write_last(self) -> None:
         """After `run`: put on record what channels have said since, so that a good stop makes nobody hear it twice.
 
-        Ends of commands are not among it: what follows from them is decided after the start, when they come again.
+        Ends of commands and failures are not among it: what follows from them is decided after the start, when they
+        come again.
         """
         control, _ = self.inbox.drain(len(self.inbox))
-        results = [each for each in control if isinstance(each, NoticeResult)]
+        results = [each for each in control if isinstance(each, NoticeResult) and each.is_accepted]
         if results and self.is_storing:
             batch = Batch([Step(self._clock.now(), results=[*results])])
             try:

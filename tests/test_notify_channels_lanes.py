@@ -145,7 +145,8 @@ async def test_a_full_queue_makes_room_for_lives() -> None:
 
 async def test_what_people_took_care_of_while_it_waited_is_not_sent() -> None:
     """Of those who wait one is not wanted any more: it is not sent, not the channel's fault, and counted apart."""
-    counters, gone, statuses = Counters(), {"fire:p:1", "lost:p:1"}, []
+    counters, gone = Counters(), {"fire:p:1", "lost:p:1"}
+    statuses: list[DeviceStatus] = []
     async with receiver(answer=YES) as it:
         found = channels(
             {"duty": {"wecom": robot(it)}}, counters=counters, report=statuses.append,
