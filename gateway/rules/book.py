@@ -28,9 +28,9 @@ from gateway.model import (
 from gateway.rules.alarm import fold
 from gateway.rules.chatter import Chatter
 from gateway.rules.conditions import is_event
-from gateway.rules.confirm import Compartment, Fires
+from gateway.rules.confirm import Fires, explained
 from gateway.rules.linkage import commands
-from gateway.rules.marks import NO_MARKS, NO_WITNESS, OFF, TESTS, UNTOLD, Marks, withholds
+from gateway.rules.marks import OFF, TESTS, UNTOLD, Marks, withholds
 from gateway.rules.points import RESPONDING, PointState
 from gateway.rules.ports import Act, no_act
 from gateway.rules.releases import Releases, holds, overruled, resumed
@@ -71,9 +71,9 @@ class Book:
 
     def restore(self, alarm: Alarm) -> None:
         """An open alarm from the journal; what it says of the point is not confirmed yet."""
-        self.fires.restore(alarm)
         watch = self.watch_of(alarm)
         if watch is None:
+            self.fires.restore(alarm)
             self.alarms[alarm.id] = alarm
             if alarm.condition is AlarmCondition.ACTIVE or alarm.is_latched:
                 self.orphans.append(alarm)
@@ -86,6 +86,7 @@ class Book:
         watch.alarm = self.alarms[alarm.id] = replace(alarm, is_unconfirmed=True)
         watch.occurrence = max(watch.occurrence, alarm.occurrence)
         watch.met = alarm.condition is AlarmCondition.ACTIVE and not is_event(watch.rule.condition)
+        self.fires.restore(watch.alarm)
 
     def withdraw_orphans(self, step: Step) -> None:
         """Say of alarms whose rule or point is gone that nothing will ever report their return."""
@@ -99,18 +100,17 @@ class Book:
         alarm = watch.alarm
         if alarm is not None and alarm.is_unconfirmed:
             self._keep(replace(alarm, is_unconfirmed=False), watch, step)
+            self.fires.spoke(self.alarms[alarm.id], step)
 
     def activate(self, watch: Watch, step: Step, reading: Reading | None) -> None:
         """Raise the alarm, or raise it again while it is open. ``reading`` is None at the end of a delay."""
-        if watch.alarm is None and watch.outputs and not self._marks and watch.rule.alarm_class.is_life_safety:
+        marks = watch.covered(self._marks.of)
+        if watch.alarm is None and watch.outputs and not marks and watch.rule.alarm_class.is_life_safety:
             # What nothing can withhold leaves before anything else is looked at.
             watch.occurrence += 1
             self._command(watch, watch.outputs, *watch.next_event(), step)
             self._tell_raise(watch, {}, step, reading)
             return
-        marks = self._marks.of(watch.source_id) if self._marks else NO_MARKS
-        if isinstance(watch, Compartment):  # confirmed by devices that count, or by a person: neither is under these
-            marks -= NO_WITNESS
         if Mark.DISABLED in marks:
             self._counters.count("raises_withheld", reason="disabled")
             return
@@ -283,6 +283,8 @@ class Book:
         """Do what an operator asks of an alarm, or say why not."""
         alarm, verdict = self.alarms.get(request.alarm_id), self.judge(request, step)
         if isinstance(verdict, Refusal):
+            if alarm is not None:
+                verdict = explained(verdict, self.watch_of(alarm), self.fires)
             self.refuse(request, verdict, alarm.version if alarm else 0, step)
             return
         assert alarm is not None

@@ -73,7 +73,7 @@ class Engine:
         chatter = Chatter(self._timers, chatter_s)
         self._book = Book(counters, self._tells, self._marks, chatter, self._points.get(TIME_OK))
         self._grouping = Grouping(site.devices, self._timers, self._book)
-        self._book.fires.counts = self._marks.counts
+        self._book.fires.counts, self._book.fires.covers = self._marks.counts, self._marks.of
         self._marking = Marking(self._book, self._marks, self._timers)
         self._escalation = Escalation(self._book, self._tells, site.devices.values(), counters)
         self._delays = Delays(self._timers, self._book)

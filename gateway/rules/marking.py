@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.model import SYSTEM, Actor, AlarmCondition, Mark, MarkChange, OperatorRequest, Reply, Step, Verb
+from gateway.model import SYSTEM, Actor, Alarm, AlarmCondition, Mark, MarkChange, OperatorRequest, Reply, Step, Verb
 from gateway.rules.book import Book
 from gateway.rules.conditions import is_event
 from gateway.rules.marks import OFF, Marks
@@ -56,7 +56,7 @@ class Marking:
         if change.mark not in OFF:
             return  # the others speak of what is raised from now on
         for alarm in list(self._book.alarms.values()):
-            if not alarm.is_out_of_service and change.mark in self._marks.of(alarm.point_id):
+            if not alarm.is_out_of_service and change.mark in self._covering(alarm):
                 data = {"mark": str(change.mark), "reason": change.reason}
                 self._book.add(alarm, "out_of_service", data, step, actor=actor)
 
@@ -74,8 +74,7 @@ class Marking:
     def _show(self, step: Step, actor: Actor) -> None:
         """Open alarms that no mark excuses any more: heard again, and for real where the cause is still there."""
         for alarm in list(self._book.alarms.values()):
-            marks = self._marks.of(alarm.point_id)
-            if alarm.is_out_of_service and marks.isdisjoint(OFF):
+            if alarm.is_out_of_service and self._covering(alarm).isdisjoint(OFF):
                 self._book.add(alarm, "in_service", {}, step, actor=actor)
             watch = self._book.watch_of(alarm)
             if watch is not None and not _is_unheard(watch):
@@ -91,8 +90,12 @@ class Marking:
         alarm = watch.alarm
         if alarm is None or not alarm.marks or is_event(watch.rule.condition):  # a press in a drill was a drill
             return
-        if alarm.condition is AlarmCondition.ACTIVE and not self._marks.of(alarm.point_id).issuperset(alarm.marks):
+        if alarm.condition is AlarmCondition.ACTIVE and not self._covering(alarm).issuperset(alarm.marks):
             self._book.activate(watch, step, None)
+
+    def _covering(self, alarm: Alarm) -> frozenset[Mark]:
+        watch = self._book.watch_of(alarm)
+        return self._marks.of(alarm.point_id) if watch is None else watch.covered(self._marks.of)
 
     def _raise_withheld(self, step: Step) -> None:
         """What is true at points that were disabled until now."""

@@ -13,7 +13,8 @@ Decisions, and where they come from (alarms.md section 2; ISA-18.2 as in OPC 100
   A new activation of a closed alarm opens its handling again: a person's word about yesterday's smoke does not
   hold for today's.
 - ``note`` is always possible, also after closing. Nothing is possible after the end: the record is complete.
-- ``reset`` asks for two things and names every one that is missing.
+- ``reset`` asks for two things and names every one that is missing. Of a confirmed fire, which follows from the fire
+  alarms of its compartment, it names those (`Code.FIRES_OPEN` in place of `Code.CONDITION_ACTIVE`).
 - An event (a press) has no end of its own: ``close`` is followed by ``returned``, so that it can be reset.
 - ``shelve`` (搁置) is of the tag, the rule at its source: it holds over returns and new occurrences until its time.
   A shelved alarm cannot be shelved once more (OPC UA: Bad_ConditionAlreadyShelved): whoever wants longer looks at
@@ -56,6 +57,7 @@ class Code(StrEnum):
     NOT_TAKEN = "not_taken"
     NOT_LATCHED = "not_latched"
     CONDITION_ACTIVE = "condition_active"
+    FIRES_OPEN = "fires_open"
     NO_OUTCOME = "no_outcome"
     MISSING_ARGUMENT = "missing_argument"
     BAD_ARGUMENT = "bad_argument"

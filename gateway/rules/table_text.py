@@ -78,6 +78,7 @@ _CODES: dict[Code, tuple[str, str]] = {
     Code.NOT_TAKEN: ("请先接警", "take it first"),
     Code.NOT_LATCHED: ("无需复位", "there is nothing to reset"),
     Code.CONDITION_ACTIVE: ("探测器仍在报警", "the detector is still in alarm"),
+    Code.FIRES_OPEN: ("本分区还有火警没有结束(哪几条)", "fire alarms of the compartment are still open: which"),
     Code.NO_OUTCOME: ("还没有填写处置结果,请先办结", "the outcome is missing: close it first"),
     Code.MISSING_ARGUMENT: ("缺少必填项", "a required argument is missing"),
     Code.BAD_ARGUMENT: ("填写的内容不对", "an argument is not one of what is expected"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from gateway.model import Action, Alarm, AlarmCondition, Point, Rule, Value
+from gateway.model import Action, Alarm, AlarmCondition, Mark, Point, Rule, Value
 from gateway.rules.calendars import Gate
 from gateway.rules.conditions import Test
 from gateway.rules.points import PointState
@@ -54,6 +54,10 @@ class Watch:
     def value(self) -> Value | None:
         """What its alarms show; None while the source has not spoken since the start."""
         raise NotImplementedError
+
+    def covered(self, by: Callable[[str], frozenset[Mark]]) -> frozenset[Mark]:
+        """What marks cover it now; ``by`` answers for a source."""
+        return by(self.source_id)
 
     def next_event(self) -> tuple[str, int]:
         """The alarm id and version of the next event here."""

@@ -84,6 +84,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "不能复位:探测器仍在报警,请先到现场排除原因。",
         "Not reset: the detector is still in alarm. Remove the cause on site first.",
     ),
+    "fires_open": (
+        "不能复位:本分区还有火警没有结束:{alarms}。请先到现场排除,逐条办结、复位这些火警。",
+        "Not reset: fire alarms of this compartment are still open: {alarms}. Deal with them, close and reset each.",
+    ),
     "no_outcome": (
         "不能复位:还没有处理结果,请先「办结」(选结果、写原因)。",
         "Not reset: the outcome is missing. Close the alarm with outcome and cause first.",
@@ -164,6 +168,11 @@ KINDS: dict[str, tuple[str, str]] = {
     "unverified": ("超时未核实", "not verified in time"),
 }
 
+CONDITIONS: dict[str, tuple[str, str]] = {
+    "active": ("仍在报警", "still in alarm"),
+    "returned": ("已恢复,未复位", "recovered, not reset"),
+}
+
 ROLE_NAMES: dict[str, tuple[str, str]] = {
     "duty": ("值班", "duty"),
     "supervisor": ("主管", "supervisor"),
@@ -220,6 +229,7 @@ def refusal(
         "longest": detail.get("longest_minutes", ""),
         "title": detail.get("title", ""),
         "place": detail.get("place", ""),
+        "alarms": _named(detail.get("alarms", ()), int(detail.get("more", 0)), language),
     }
     codes = [str(each) for each in detail.get("codes", ())] or [code]
     return " ".join(_refusal(each, language).format(**fields) for each in codes)
@@ -228,6 +238,16 @@ def refusal(
 def kind_name(kind: str, language: str) -> str:
     """An alarm event's kind in words."""
     return _pick(KINDS.get(kind), language) or kind
+
+
+def _named(alarms: Sequence[Mapping[str, str]], more: int, language: str) -> str:
+    """Alarms in a sentence: where, what, and whether the cause is still there."""
+    words = [
+        f"{each['place']} {each['title']}({_pick(CONDITIONS.get(each['condition']), language)})" for each in alarms
+    ]
+    if more > 0:
+        words.append(_pick((f"另 {more} 条", f"{more} more"), language))
+    return _pick(("、", ", "), language).join(words)
 
 
 def _refusal(code: str, language: str) -> str:
