@@ -154,7 +154,7 @@ def test_a_person_confirms_for_real_beside_a_drill() -> None:
 
 
 def test_switching_off_a_compartment_silences_no_confirmed_fire() -> None:
-    """Disabled after it was confirmed: the fire alarm of the compartment is heard on, and a person's word still acts."""
+    """Disabled after it was confirmed: the fire of the compartment is heard on, and a person's word still acts."""
     player = Player(drill_site())
     fire(player, 0, A, B)
     assert player.mark(1, "out_of_service", "zone", "east", "60").replies[0].is_accepted

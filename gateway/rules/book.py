@@ -208,6 +208,11 @@ class Book:
             flags["suppressed_by"] = cause
         return flags
 
+    def is_mute(self, watch: Watch) -> bool:
+        """Would nobody hear of an alarm of ``watch`` for now?"""
+        is_shelved = self._marks.shelf_of(watch.rule.id, watch.source_id) is not None
+        return is_shelved or not watch.covered(self._marks.of).isdisjoint(OFF | UNTOLD)
+
     def suppress(self, alarm: Alarm, by: str, step: Step) -> Alarm:
         """Silence it as a consequence of the alarm ``by``; its parts go on below. Never life safety."""
         assert not alarm.alarm_class.is_life_safety, f"{alarm.id} is life safety: never grouped away"

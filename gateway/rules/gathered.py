@@ -6,15 +6,53 @@ When such an alarm is raised and returns is `gateway.rules.grouping`'s.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
-from gateway.model import Alarm, AlarmClass, AlarmCondition, Device, Handling, Rule
+from gateway.model import Alarm, AlarmClass, AlarmCondition, Device, Handling, Rule, Step
 from gateway.rules.marks import UNTOLD
 from gateway.rules.watch import GroupWatch, Watch
 
 GATHERED_CLASSES = frozenset({AlarmClass.FAULT, AlarmClass.MAINTENANCE})
 SITE_SOURCE = "@site:"
 CABINET = "cabinet"
+
+
+class Ledger(Protocol):
+    """What grouping needs of the book of alarms."""
+
+    alarms: dict[str, Alarm]
+    watches: dict[tuple[str, str], Watch]
+    cause_of: Callable[[Watch, Step, bool], str]  # the book asks it before it raises ...
+    after: Callable[[Alarm, Step], None]  # ... and tells it of every change
+
+    def watch_of(self, alarm: Alarm) -> Watch | None:
+        """The rule at the source that raised it."""
+        ...
+
+    def activate(self, watch: Watch, step: Step, reading: None) -> None:
+        """Raise the alarm of ``watch``."""
+        ...
+
+    def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step) -> Alarm:
+        """Write one event of the alarm of ``watch``."""
+        ...
+
+    def confirm(self, watch: Watch, step: Step) -> None:
+        """The alarm of ``watch`` is known to be true again."""
+        ...
+
+    def is_mute(self, watch: Watch) -> bool:
+        """Would nobody hear of an alarm of ``watch`` for now?"""
+        ...
+
+    def suppress(self, alarm: Alarm, by: str, step: Step) -> Alarm:
+        """Mute ``alarm``, a consequence of the alarm ``by``."""
+        ...
+
+    def unsuppress(self, alarm: Alarm, step: Step) -> Alarm:
+        """Let ``alarm`` be seen again."""
+        ...
 
 
 class Gathered(GroupWatch):
@@ -41,6 +79,14 @@ def is_alone(watch: Watch) -> bool:
 def is_muted_anyway(alarm: Alarm) -> bool:
     """Would nobody hear of it, also if it had no cause? What stands alone silently must not be heard as a group."""
     return alarm.is_out_of_service or alarm.shelved_until_at is not None or not UNTOLD.isdisjoint(alarm.marks)
+
+
+def lets_go(cause: Alarm) -> bool:
+    """Does nobody hear of a cause, so that what it explains must speak for itself?
+
+    Whoever shelves a group alarm has its list before them, and shelves that.
+    """
+    return cause.device_id != "" and is_muted_anyway(cause)
 
 
 def building_source(name: str) -> str:

@@ -16,6 +16,9 @@ after its consequences gathers those that nobody has taken. When a cause has gon
 back; what has not is looked at again: gathered by what is there then, else shown one by one, or by building where
 there are many. A group alarm ends with its last member.
 
+Nobody is spared a consequence whose cause they cannot hear: a cause that is shelved, out of service or in a test
+gathers nothing and lets go at once what it had; a group alarm that is muted takes nobody any more.
+
 Everything here follows from the open alarms and running timers, so that a restart changes nothing. Which rules see
 which points, and what is told, is not decided here.
 """
@@ -26,7 +29,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol
 
 from gateway.model import Alarm, AlarmCondition, Device, Now, Rule, Step, TimerChange
 from gateway.rules.gathered import (
@@ -34,11 +36,13 @@ from gateway.rules.gathered import (
     GATHERED_CLASSES,
     SITE_SOURCE,
     Gathered,
+    Ledger,
     building_source,
     cabinets_of,
     is_alone,
     is_free,
     is_muted_anyway,
+    lets_go,
 )
 from gateway.rules.points import ONLINE
 from gateway.rules.timers import Timers
@@ -51,39 +55,6 @@ SITE_LEAST = 7  # so that at most 7 lines of a rule, and the causes themselves, 
 JOIN_S = 600.0  # a group that took nobody for so long takes nobody any more
 SETTLE_S = 120.0  # after a cause has gone, until what is still lost is shown
 RECENT_S = 600.0  # a cause gathers alarms at most this much older than itself
-
-
-class Ledger(Protocol):
-    """What grouping needs of the book of alarms."""
-
-    alarms: dict[str, Alarm]
-    watches: dict[tuple[str, str], Watch]
-    cause_of: Callable[[Watch, Step, bool], str]  # the book asks it before it raises ...
-    after: Callable[[Alarm, Step], None]  # ... and tells it of every change
-
-    def watch_of(self, alarm: Alarm) -> Watch | None:
-        """The rule at the source that raised it."""
-        ...
-
-    def activate(self, watch: Watch, step: Step, reading: None) -> None:
-        """Raise the alarm of ``watch``."""
-        ...
-
-    def write(self, watch: Watch, kind: str, data: Mapping[str, Any], step: Step) -> Alarm:
-        """Write one event of the alarm of ``watch``."""
-        ...
-
-    def confirm(self, watch: Watch, step: Step) -> None:
-        """The alarm of ``watch`` is known to be true again."""
-        ...
-
-    def suppress(self, alarm: Alarm, by: str, step: Step) -> Alarm:
-        """Mute ``alarm``, a consequence of the alarm ``by``."""
-        ...
-
-    def unsuppress(self, alarm: Alarm, step: Step) -> Alarm:
-        """Let ``alarm`` be seen again."""
-        ...
 
 
 class Grouping:
@@ -143,14 +114,20 @@ class Grouping:
         is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
         if alarm.suppressed_by:
             self._count_member(alarm, step, is_there=is_there)
-        if not is_there and alarm.id in self._members:
-            self._let_settle(alarm.id, step)
-        if alarm.device_id not in self._cause_ids or not alarm.point_id.endswith(f"/{ONLINE}"):
+        if alarm.device_id in self._cause_ids and alarm.point_id.endswith(f"/{ONLINE}"):
+            self._follow_cause(alarm, step, speaks=is_there and not is_muted_anyway(alarm))
+        if alarm.id not in self._members:
             return
-        if is_there and self._causes.get(alarm.device_id) != alarm.id:
+        if not is_there:
+            self._let_settle(alarm.id, step)
+        elif lets_go(alarm):
+            self._settle(alarm.id, step)
+
+    def _follow_cause(self, alarm: Alarm, step: Step, *, speaks: bool) -> None:
+        if speaks and self._causes.get(alarm.device_id) != alarm.id:
             self._causes[alarm.device_id] = alarm.id
             self._adopt(alarm, step)
-        elif not is_there and self._causes.get(alarm.device_id) == alarm.id:
+        elif not speaks and self._causes.get(alarm.device_id) == alarm.id:
             del self._causes[alarm.device_id]
 
     # Timers ----------------------------------------------------------------------------------------------------
@@ -182,14 +159,15 @@ class Grouping:
             is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
             if is_there and alarm.suppressed_by:
                 self._members[alarm.suppressed_by][alarm.id] = None
-            if is_there and alarm.device_id in self._cause_ids and alarm.point_id.endswith(f"/{ONLINE}"):
+            speaks = is_there and not is_muted_anyway(alarm)
+            if speaks and alarm.device_id in self._cause_ids and alarm.point_id.endswith(f"/{ONLINE}"):
                 self._causes[alarm.device_id] = alarm.id
             watch = self._book.watch_of(alarm)
             if isinstance(watch, Gathered):
                 self._book.confirm(watch, step)
         for cause in list(self._members):
             found = self._book.alarms.get(cause)
-            if found is None or found.condition is not AlarmCondition.ACTIVE:
+            if found is None or found.condition is not AlarmCondition.ACTIVE or lets_go(found):
                 self._let_settle(cause, step)
 
     # Causes that are there -------------------------------------------------------------------------------------
@@ -211,9 +189,14 @@ class Grouping:
 
     def _present_cause(self, watch: Watch) -> str:
         for each in self._possible(self._devices[watch.device_id], watch.rule.groups):
-            if each in self._causes:
-                return self._root(self._causes[each])
+            root = self._root(self._causes[each]) if each in self._causes else ""
+            if root and not self._is_unheard(root):
+                return root
         return ""
+
+    def _is_unheard(self, alarm_id: str) -> bool:
+        alarm = self._book.alarms.get(alarm_id)
+        return alarm is not None and is_muted_anyway(alarm)
 
     def _root(self, alarm_id: str) -> str:
         """A cause may itself be gathered: by the site, or by its line."""
@@ -223,6 +206,8 @@ class Grouping:
     def _adopt(self, cause: Alarm, step: Step) -> None:
         """A cause that is seen after its consequences: gather those that nobody has in hand."""
         by = cause.suppressed_by or cause.id
+        if self._is_unheard(by):
+            return
         for alarm in list(self._book.alarms.values()):
             if alarm.rule_id not in self._rules or alarm.id == cause.id or not is_free(alarm):
                 continue
@@ -286,13 +271,12 @@ class Grouping:
         self._book.write(watch, "returned", {"because": because}, step)
 
     def _raise_group(self, rule_id: str, source: str, step: Step) -> Alarm | None:
-        """None where all of it is disabled: then there is no group, and its members stand for themselves."""
+        """None where nobody would hear of it: then there is no group, and its members stand for themselves."""
         watch = self._book.watches[rule_id, source]
-        if watch.alarm is None or watch.alarm.condition is not AlarmCondition.ACTIVE:
-            watch.met = True
-            self._book.activate(watch, step, None)
-        if watch.alarm is None:
-            watch.met = False
+        if watch.is_active or self._book.is_mute(watch):
+            return self._open(rule_id, source)
+        watch.met = True
+        self._book.activate(watch, step, None)
         return watch.alarm
 
     def _join(self, group: Alarm, step: Step) -> str:
@@ -329,7 +313,7 @@ class Grouping:
     def _settle(self, cause: str, step: Step) -> None:
         """What has not come back is gathered by what is there now, or shown."""
         found = self._book.alarms.get(cause)
-        if found is not None and found.condition is AlarmCondition.ACTIVE:
+        if found is not None and found.condition is AlarmCondition.ACTIVE and not lets_go(found):
             return
         left = [self._book.alarms[each] for each in self._members.pop(cause, {}) if each in self._book.alarms]
         by_rule: defaultdict[str, list[Alarm]] = defaultdict(list)
@@ -375,8 +359,10 @@ class Grouping:
         return source if (watch.rule.id, source) in self._book.watches else ""
 
     def _open(self, rule_id: str, source: str) -> Alarm | None:
+        """The group's alarm, if it is there and heard."""
         watch = self._book.watches.get((rule_id, source))
-        return watch.alarm if watch is not None and watch.is_active else None
+        alarm = watch.alarm if watch is not None and watch.is_active else None
+        return None if alarm is None or is_muted_anyway(alarm) else alarm
 
     def _stop(self, key: str, step: Step) -> None:
         change: TimerChange | None = self._timers.stop(key)

@@ -7,7 +7,7 @@ Kept across a restart by `MarkChange` and a timer ``mark|<mark>|<scope>|<key>``.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from gateway.model import (
@@ -46,6 +46,7 @@ class Marks:
         self._timers = timers
         self._set: dict[_Key, MarkChange] = {}
         self._by_place: defaultdict[tuple[str, str], set[Mark]] = defaultdict(set)
+        self._by_group: defaultdict[tuple[str, str], list[Device]] = defaultdict(list)
 
     def __bool__(self) -> bool:
         return bool(self._set)
@@ -205,13 +206,19 @@ class Marks:
     def _of_group(self, source_id: str) -> frozenset[Mark]:
         scope, _, key = source_id[1:].partition(":")
         common: frozenset[Mark] | None = None
-        for device in self._devices.values():
-            if (scope, key) in _places(device):
-                own = self._of_device(device)
-                common = own if common is None else common & own
-                if not common:
-                    break
+        for device in self._in(scope, key):
+            own = self._of_device(device)
+            common = own if common is None else common & own
+            if not common:
+                break
         return common or NO_MARKS
+
+    def _in(self, scope: str, key: str) -> Sequence[Device]:
+        if not self._by_group:  # at the first question: most sites have marks now and then
+            for device in self._devices.values():
+                for place in _places(device):
+                    self._by_group[place].append(device)
+        return self._by_group.get((scope, key), ())
 
 
 def withholds(alarm: Alarm, action: Action) -> bool:
