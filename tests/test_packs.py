@@ -15,6 +15,13 @@ from tests.support_packs import SHIPPED, Stage, parse, scripts, shipped, unmet
 
 STORIES = scripts()
 NAMES = [f"{each.parent.name}/{each.stem}" for each in STORIES]
+ALONE = {
+    "line-down": "a cause itself",
+    "uplink-down": "a cause itself",
+    "channel-failed": "each has its own reason, and somebody does not get his notices",
+    "output-failed": "somebody must go to each of them",
+    "session-full": "the normal end of a charge: on no list but the work list",
+}
 _PACKS = {"access", "charging", "fire", "gas", "life", "sos", "upkeep"}
 
 
@@ -68,6 +75,14 @@ def test_life_safety_is_never_shelved_and_escalates_by_the_clock() -> None:
         delays = {tell.after_s for tell in rule.tells}
         assert 0 in delays, rule.id
         assert len({tell.to for tell in rule.tells}) >= 2, rule.id
+
+
+def test_every_fault_of_many_devices_says_what_gathers_it() -> None:
+    """A power cut or a dead line is one line on the screen, whichever rule sees it; the exceptions say why not."""
+    for rule in _of(shipped(), AlarmClass.FAULT, AlarmClass.MAINTENANCE):
+        devices = {each.rpartition("/")[0] for each in rule.points}
+        if len(devices) > 1 and rule.id not in ALONE and not rule.latches:
+            assert rule.groups, f"{rule.id} looks at {len(devices)} devices"
 
 
 def test_calls_for_help_have_the_four_clocks() -> None:

@@ -32,6 +32,8 @@ SABOTAGES = [
     ("rules/charging.yaml", "plugged && on && power <= 50.0", "on && power <= 50.0",
      "charging/empty-socket-is-left-alone"),
     ("rules/charging.yaml", 'power <= 50.0", for: 30m', 'power <= 50.0", for: 15m', "charging/full-is-cut-quietly"),
+    ("rules/charging.yaml", "    yields_to: [socket-hot]\n", "", "charging/a-hot-socket-is-one-line"),
+    ("rules/gas.yaml", "    yields_to: [gas-alarm, gas-critical]\n", "", "gas/low-goes-under-high"),
     ("rules/access.yaml", 'tag: "!accessible", ', "", "access/forced-held-tampered"),
     ("rules/access.yaml", "times: 5, within: 2m", "times: 4, within: 2m", "access/five-refusals"),
     ("rules/sos.yaml", "{to: street, by: [sms], after: 180s}", "{to: street, by: [sms], after: 170s}",

@@ -162,6 +162,7 @@ class _Reading:
             if entry is not None and self._shaped(RulesFile, entry) is not None:
                 rules.read(entry)
         if not self._findings.errors:
+            rules.check_yielding()
             check_coverage(self._desk, rules)
             check_paths(self._desk, rules, recipients or {})
         return tuple(rules.rules)

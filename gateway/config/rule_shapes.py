@@ -194,6 +194,7 @@ class RuleItem(Shape):
     group: Annotated[list[Cause], BeforeValidator(one_or_more, json_schema_input_type=Cause | list[Cause])] | None = (
         None
     )
+    yields_to: Names | None = None
     do: list[Do] | None = Field(default=None, max_length=50)
     operate: list[OfferItem] | None = Field(default=None, max_length=10)
     plan: list[Title] | None = Field(default=None, max_length=50)

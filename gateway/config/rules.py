@@ -15,6 +15,7 @@ from gateway.config.possible import Compile
 from gateway.config.rule_shapes import RuleItem, Words
 from gateway.config.shaping import Part, shape
 from gateway.config.tree import Entry
+from gateway.config.yielding import check_yielding
 from gateway.model import Action, Offer, Recipient, Rule, Tell
 
 
@@ -46,6 +47,10 @@ class Rules:
             name = item.plain.get("rule") if isinstance(item.plain, dict) else None
             subject = Say(f"规则 {name}", f"rule {name}") if isinstance(name, str) else Say("规则", "rule")
             self._read(Part(item, (), subject))
+
+    def check_yielding(self) -> None:
+        """Once all are read."""
+        check_yielding(self._findings, {each.id: each for each in self.rules}, self._entries)
 
     def entry_of(self, rule: str) -> Entry:
         """Where a rule that was read stands."""
@@ -115,4 +120,5 @@ def _rule(
         shelvable_s=item.shelve,
         groups=tuple(dict.fromkeys(item.group or ())),
         offers=offers,
+        yields_to=tuple(dict.fromkeys(item.yields_to or ())),
     )

@@ -226,6 +226,7 @@ class Rule:
     shelvable_s: float | None = None  # the longest shelving; None: what its class allows, 0: none
     groups: tuple[str, ...] = ()  # what may gather its alarms into one: line, cabinet, building, uplink
     offers: tuple[Offer, ...] = ()  # what can be operated from its alarms
+    yields_to: tuple[str, ...] = ()  # rules of a higher stage: at the same spot its alarms go under theirs
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,9 +43,11 @@ def fold(alarm: Alarm | None, event: AlarmEvent) -> Alarm:
 
 
 def is_over(alarm: Alarm) -> bool:
-    """Has it ended: neither active nor latched, and handled as far as its class asks?"""
+    """Has it ended: neither active nor latched, and handled as far as its class asks, it or its cause?"""
     if alarm.condition is AlarmCondition.ACTIVE or alarm.is_latched:
         return False
+    if alarm.suppressed_by and not alarm.alarm_class.is_life_safety:
+        return True
     return alarm.handling in DONE[ENDINGS[alarm.alarm_class]]
 
 

@@ -34,6 +34,7 @@ from gateway.rules.marks import OFF, TESTS, UNTOLD, Marks, withholds
 from gateway.rules.points import RESPONDING, PointState
 from gateway.rules.ports import Act, no_act
 from gateway.rules.releases import Releases, holds, overruled, resumed
+from gateway.rules.stages import Stages
 from gateway.rules.table import FLAGS, SOUNDLESS, Code
 from gateway.rules.tells import Tells
 from gateway.rules.verbs import Accepted, Refusal, decide
@@ -58,6 +59,7 @@ class Book:
         self._tells = tells
         self.releases = Releases()
         self.fires = Fires(self)
+        self.stages = Stages(self)
         self._marks = marks
         self.chatter = chatter
         self._time_ok = time_ok
@@ -203,7 +205,7 @@ class Book:
         if shelf is not None and shelf.until_at is not None:
             flags |= {"shelved_until": shelf.until_at.isoformat(), "shelved_by": shelf.by}
         is_muted = "out_of_service" in flags or shelf is not None or not UNTOLD.isdisjoint(tests)
-        cause = self.cause_of(watch, step, is_muted)
+        cause = self.stages.overtaker(watch) or self.cause_of(watch, step, is_muted)
         if cause:
             flags["suppressed_by"] = cause
         return flags
@@ -247,6 +249,7 @@ class Book:
                 self._sound_again(before, alarm, watch, step)
         self._tells.after(event, alarm, watch.rule, step)
         self.fires.heard(alarm, step)
+        self.stages.follow(self.alarms.get(alarm.id, alarm), event, step)
         return alarm
 
     def _write_orphan(self, before: Alarm, kind: str, data: Mapping[str, Any], step: Step, *, actor: Actor) -> Alarm:
@@ -255,6 +258,7 @@ class Book:
         alarm = self._enter(before, event, None, step)
         self._tells.forget(alarm, step)
         self.fires.heard(alarm, step)
+        self.stages.follow(self.alarms.get(alarm.id, alarm), event, step)
         return alarm
 
     def release(self, step: Step) -> None:
@@ -341,7 +345,8 @@ class Book:
             self.releases.note_end(event)
         self._counters.count("alarm_events", kind=event.kind, alarm_class=str(alarm.alarm_class))
         self._keep(alarm, watch, step)
-        self.after(alarm, step)
+        if not self.stages.yields(alarm):
+            self.after(alarm, step)
         return alarm
 
     def _command(self, watch: Watch, outputs: Outputs, alarm_id: str, version: int, step: Step) -> None:

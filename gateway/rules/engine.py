@@ -121,6 +121,7 @@ class Engine:
         self._settle_s = settle_s
         self._started_mono_s = float("-inf")
         self._is_started = False
+        self._book.stages.add(site.rules)
         for rule in site.rules:
             self._add(rule)
             self._grouping.add(rule)
@@ -240,6 +241,7 @@ class Engine:
         """The first step after `restore`: what is gone is said and deleted, delays of notices go on."""
         self._is_resumed = True
         self._grouping.resume(step)
+        self._book.stages.resume(step)
         step.timers += self._lost_timers
         self._lost_timers.clear()
         self._book.withdraw_orphans(step)

@@ -18,6 +18,14 @@ SITE_SOURCE = "@site:"
 CABINET = "cabinet"
 
 
+class Yielding(Protocol):
+    """What grouping needs of the stages."""
+
+    def yields(self, alarm: Alarm) -> bool:
+        """Is it of a rule that yields to a higher stage?"""
+        ...
+
+
 class Ledger(Protocol):
     """What grouping needs of the book of alarms."""
 
@@ -25,6 +33,11 @@ class Ledger(Protocol):
     watches: dict[tuple[str, str], Watch]
     cause_of: Callable[[Watch, Step, bool], str]  # the book asks it before it raises ...
     after: Callable[[Alarm, Step], None]  # ... and tells it of every change
+
+    @property
+    def stages(self) -> Yielding:
+        """Alarms that go under a higher stage are none of its business."""
+        ...
 
     def watch_of(self, alarm: Alarm) -> Watch | None:
         """The rule at the source that raised it."""

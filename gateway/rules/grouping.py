@@ -153,6 +153,8 @@ class Grouping:
     def resume(self, step: Step) -> None:
         """After a restart: who belongs to whom follows from the open alarms. Where no rule groups, all are shown."""
         for alarm in list(self._book.alarms.values()):
+            if self._book.stages.yields(alarm):
+                continue
             if not self._rules:
                 self._book.unsuppress(alarm, step)
                 continue

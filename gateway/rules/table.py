@@ -29,7 +29,7 @@ Decisions, and where they come from (alarms.md section 2; ISA-18.2 as in OPC 100
   points an alarm offers says its rule, who may set them their profile (`gateway.rules.operate`).
 - When an alarm ends (`ENDINGS`): never while active or latched. Fire, gas, sos and security wait for ``close``.
   Warning and supervisory wait for ``take`` (RTN_UNACK stays on the list, ACK goes by itself). Fault and maintenance
-  follow their source.
+  follow their source. What is suppressed by its cause waits for nothing: people answer the cause. Never life safety.
 """
 
 from __future__ import annotations

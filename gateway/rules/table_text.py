@@ -138,6 +138,7 @@ def as_markdown() -> str:
         _table(("标记 mark", "谁 who", "范围 scope", "最长 at most", "作用 effect"), map(_mark_row, MARKING)),
         "## 结束 · Ending",
         "报警中或锁存中的报警从不结束。An alarm never ends while it is active or latched; then it waits for:",
+        "归到原因名下的不再等(生命安全除外)。What is suppressed by its cause waits for nothing (never life safety).",
         _table(("类别 class", "还要 waits for", "声音 sound"), map(_ending_row, AlarmClass)),
         "## 拒绝 · Refusals",
         _table(("代码 code", "中文", "English"), ((f"`{code}`", *_CODES[code]) for code in Code)),
