@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime
 
+import pytest
 from playwright.async_api import expect
 
 from gateway.model import (
@@ -102,6 +103,25 @@ async def test_the_screen_says_which_socket_how_much_and_whether_it_was_cut() ->
             await expect(line.locator(".outcome")).to_have_text("未收到回读")
             await expect(line.locator(".outcome")).to_have_css("color", "rgb(176, 0, 32)")
             await expect(page.locator("#commands .wrong")).to_contain_text("未收到回读 1")
+
+
+@pytest.mark.parametrize(("title", "said"), [("状态", f"{TEXT} · 状态 3"), ("", TEXT)])
+async def test_no_number_is_shown_without_a_unit_or_a_name(title: str, said: str) -> None:
+    """A mere "· 3" tells nobody anything: the name of what was measured, or nothing."""
+    chromium()
+    site = charging_site()
+    made = site.devices[CABINET]
+    bare = tuple(dataclasses.replace(each, unit="", title=title) for each in made.points)
+    site = dataclasses.replace(site, devices={**site.devices, CABINET: dataclasses.replace(made, points=bare)})
+    async with running_web(site) as web:
+        await web.add_user()
+        async with browser_page(web.url) as page:
+            await log_in(page, "张师傅", PASSWORD)
+            data = {"rule": "socket-overload", "point": f"{CABINET}/power.4", "device": CABINET, "occurrence": 1,
+                    "class": AlarmClass.WARNING, "title": "充电口过载", "place": "1-1-B1-CP01", "value": 3,
+                    "latches": True, "sounds": True}  # fmt: skip
+            web.gateway.tell(f"socket-overload:{CABINET}/power.4:1", "raised", SYSTEM, data)
+            await expect(page.locator(f"{ROW} .what")).to_have_text(said)
 
 
 async def test_a_refusal_is_in_view_wherever_the_pressed_button_is() -> None:

@@ -342,9 +342,11 @@ export function call120Text(alarm) {
   return isLate && !alarm.marks.length ? word("call120", { place: placeName(alarm.place) }) : "";
 }
 
-// What has happened, and the value where a device measured a number: "… · 1043 W".
+// What has happened, and the value where a device measured a number: "… · 1043 W"; without a unit its name is said
+// ("… · 状态 3"), and a number that has neither tells nobody anything.
 export function whatText(alarm) {
-  const value = typeof alarm.value === "number" && alarm.device ? `${Number(alarm.value.toFixed(1))} ${alarm.unit}`.trim() : "";
+  const number = typeof alarm.value === "number" && alarm.device ? Number(alarm.value.toFixed(1)) : null;
+  const value = number === null ? "" : alarm.unit ? `${number} ${alarm.unit}` : alarm.point_title && `${alarm.point_title} ${number}`;
   return [alarm.text || alarm.title, value].filter(Boolean).join(" · ");
 }
 
