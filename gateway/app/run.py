@@ -23,6 +23,7 @@ from gateway.app.greeting import greet
 from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_lines
 from gateway.app.port import Port
 from gateway.app.signals import until_told
+from gateway.app.valves import never_opening
 from gateway.clock import Clock
 from gateway.config.builtin import is_builtin
 from gateway.config.privacy import DOORS
@@ -189,7 +190,9 @@ class Gateway:
 
     def _writers(self) -> dict[str, Write]:
         return {
-            point.id: self._drivers[device.bus_id].write
+            point.id: never_opening(
+                self._drivers[device.bus_id].write, device.kind, point.name, self._clock, self.counters
+            )
             for device in self._site.devices.values()
             for point in device.points
             if point.is_writable
