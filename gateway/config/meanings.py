@@ -37,6 +37,7 @@ _RULES: Mapping[str, str] = {
     "respond_within": "要在多久以内响应,例如 60s",
     "shelve": "最长可以搁置多久(至多 24h),或 never",
     "group": "可以并到哪种共同原因里:line cabinet building uplink",
+    "yields_to": "更高一级的规则名:同一个口上那一级报警时,这一条归到它名下",
     "do": "自动动作",
     "WalkStep.do": "在设备旁做什么",
     "operate": "这条报警上能按的操作:[{point, value, title}],有人接警以后才能按",

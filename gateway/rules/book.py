@@ -31,7 +31,7 @@ from gateway.rules.conditions import is_event
 from gateway.rules.confirm import Fires, explained
 from gateway.rules.linkage import commands
 from gateway.rules.marks import OFF, TESTS, UNTOLD, Marks, withholds
-from gateway.rules.points import RESPONDING, PointState
+from gateway.rules.points import PointState
 from gateway.rules.ports import Act, no_act
 from gateway.rules.releases import Releases, holds, overruled, resumed
 from gateway.rules.stages import Stages
@@ -332,7 +332,7 @@ class Book:
         watch = self.watch_of(alarm)
         if watch is None:
             return alarm
-        if accepted.kind == "closed" and _ends_by_word(watch) and alarm.condition is AlarmCondition.ACTIVE:
+        if accepted.kind == "closed" and watch.ends_by_word and alarm.condition is AlarmCondition.ACTIVE:
             if not is_event(watch.rule.condition):
                 watch.met = False  # the next failure is a new one
             return self.write(watch, "returned", {"because": "closed"}, step)
@@ -391,14 +391,6 @@ class Book:
 
 def _unheard(_alarm: Alarm, _step: Step) -> None:
     """Where nobody follows alarms."""
-
-
-def _ends_by_word(watch: Watch) -> bool:
-    """Does only a person's word end it? An event has no end of its own: releasing the button clears nothing.
-
-    Whether an output obeys is only seen when it is commanded: who has put it right says so by closing.
-    """
-    return is_event(watch.rule.condition) or watch.source_id.endswith(f"/{RESPONDING}")
 
 
 def _no_cause(_watch: Watch, _step: Step, _is_muted: bool) -> str:  # noqa: FBT001 - a port

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from gateway.model import Action, Alarm, AlarmCondition, Mark, Point, Rule, Value
 from gateway.rules.calendars import Gate
-from gateway.rules.conditions import Test
-from gateway.rules.points import PointState
+from gateway.rules.conditions import Test, is_event
+from gateway.rules.points import RESPONDING, PointState
 
 Outputs = tuple[tuple[Action, Sequence[Point]], ...]
 """Each action of a rule with the points it reaches from one source, found in advance: a fire does not search."""
@@ -54,6 +54,14 @@ class Watch:
     def value(self) -> Value | None:
         """What its alarms show; None while the source has not spoken since the start."""
         raise NotImplementedError
+
+    @property
+    def ends_by_word(self) -> bool:
+        """Does only a person's word end it? An event has no end of its own: releasing the button clears nothing.
+
+        Whether an output obeys is only seen when it is commanded: who has put it right says so by closing.
+        """
+        return is_event(self.rule.condition) or self.source_id.endswith(f"/{RESPONDING}")
 
     def covered(self, by: Callable[[str], frozenset[Mark]]) -> frozenset[Mark]:
         """What marks cover it now; ``by`` answers for a source."""
