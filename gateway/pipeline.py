@@ -129,14 +129,17 @@ class Pipeline:
         self.is_storing = True  # False while the disk refuses
         self.strained: Callable[[bool], None] = lambda _is_strained: None  # so much waits that brokers may stop
         self._is_strained = False
+        self._is_over = False
 
     async def submit(self, request: OperatorRequest) -> Reply:
-        """An operator's request; answers after the commit."""
+        """An operator's request; answers after the commit. Raises TimeoutError where the gateway stops before."""
         if request.id in self._answered:
             return self._answered[request.id]
         known = self._requests.get(request.id)
         if known is not None:
             return await asyncio.shield(known[1])
+        if self._is_over:
+            raise TimeoutError("the gateway is stopping")
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._requests[request.id] = request, future
         self.inbox.put(request)
@@ -154,7 +157,10 @@ class Pipeline:
             self._loop = None  # no further step
             if self._timer is not None:
                 self._timer.cancel()
-            await self._finish()
+            try:
+                await self._finish()
+            finally:
+                self._refuse_waiting()
 
     async def _finish(self) -> None:
         """The last commit, if the disk takes it in time."""
@@ -165,6 +171,14 @@ class Pipeline:
                     await self._idle.wait()
         except TimeoutError:
             _log.error("last_commit_missed", note="the devices' messages were not acknowledged: they come again")
+
+    def _refuse_waiting(self) -> None:
+        """Nobody decides on these requests any more: who asks must not wait for an answer."""
+        self._is_over = True
+        for _, future in self._requests.values():
+            if not future.done():
+                future.set_exception(TimeoutError("the gateway is stopping"))
+                future.exception()  # retrieved, also where nobody waits any more
 
     async def write_last(self) -> None:
         """After `run`: put on record what channels have said since, so that a good stop makes nobody hear it twice.

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app.loading import check_site
 from gateway.config import Checked, render
 from gateway.counters import Counters
 from gateway.notify.policy import NoticePolicy
 from gateway.rules.engine import Engine
 from tests.support_config import CASES, checked, laid_out
+from tests.support_site import write_site
 
 
 def with_file(tmp_path: Path, name: str, data: bytes) -> Checked:
@@ -169,3 +171,14 @@ def test_a_password_is_never_repeated(tmp_path: Path, lines: str, lang: str) -> 
     assert found.errors
     assert "hunter2" not in render(found.findings, lang)
     assert "hunter2" not in str([each.message for each in found.findings])
+
+
+@pytest.mark.parametrize("zone", ["3栋|充电棚", "3栋\\n充电棚", " 3栋", "\\u202e3栋", "   "])
+def test_a_zone_that_cannot_be_part_of_a_key_is_refused(tmp_path: Path, zone: str) -> None:
+    """The gateway's timers are named by their group: a zone with a bar in it would have ended it at the first alarm."""
+    directory = write_site(tmp_path, 1883)
+    path = directory / "devices" / "all.yaml"
+    path.write_text(path.read_text("utf-8").replace("profile: smoke,", f'profile: smoke, zone: "{zone}",'), "utf-8")
+    found = check_site(directory)
+    assert found.site is None
+    assert "E111" in [each.code for each in found.findings]

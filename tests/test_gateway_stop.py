@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from gateway.model import Actor, OperatorRequest, Verb
 from gateway.mqtt_link import LinkOptions, MqttLink
 from simulators.broker import MosquittoBroker
 from simulators.processes import free_port
-from tests.support_core import until
+from tests.support_core import now, until
 from tests.support_process import GatewayProcess, Person
 from tests.support_receiver import receiver
 from tests.support_site import write_site
+from tests.test_pipeline import Rig
 
 
 async def test_a_notice_under_way_at_a_good_stop_is_not_said_again(mosquitto: MosquittoBroker, tmp_path: Path) -> None:
@@ -52,3 +56,24 @@ async def test_a_notice_under_way_at_a_good_stop_is_not_said_again(mosquitto: Mo
             link.cancel()
             await asyncio.gather(link, return_exceptions=True)
             gateway.end()
+
+
+async def test_who_asks_while_it_stops_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request whose answer the disk holds up beyond the stop, and one that comes after it, are refused: they are
+    asked again after the start, and do not hang until then."""
+    monkeypatch.setattr("gateway.pipeline._LAST_COMMIT_S", 0.05)
+    rig = Rig(tmp_path)
+    rig.disk.may_go.clear()
+    actor = Actor("张师傅", "duty", "console")
+    requests = [OperatorRequest(f"r{n}", actor, Verb.TAKE, "a", 1, now().utc, now(10).utc) for n in (1, 2)]
+    running = asyncio.create_task(rig.pipeline.run())
+    waiting = asyncio.create_task(rig.pipeline.submit(requests[0]))
+    await until(lambda: rig.disk.is_waiting)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    late = asyncio.create_task(rig.pipeline.submit(requests[1]))
+    await until(lambda: waiting.done() and late.done(), timeout_s=1.0)
+    rig.disk.may_go.set()
+    for each in (waiting, late):
+        with pytest.raises(TimeoutError):
+            each.result()

@@ -16,6 +16,7 @@ from gateway.model import (
     AlarmCondition,
     Command,
     Condition,
+    Mark,
     Now,
     Reading,
     Rule,
@@ -173,14 +174,15 @@ def test_what_a_person_found_false_counts_again_only_while_it_reports() -> None:
         assert len(fire(player, 4, B)) == (not is_over)
 
 
+@pytest.mark.parametrize("mark", [Mark.DISABLED, Mark.OUT_OF_SERVICE, Mark.WALK_TEST])
 @pytest.mark.parametrize("muted", [A, B])
-def test_a_device_in_test_or_disabled_never_confirms(muted: str) -> None:
-    """Walk test, disabled, out of service: whoever keeps the marks says that the device does not count."""
+def test_a_device_in_test_or_disabled_never_confirms(muted: str, mark: Mark) -> None:
+    """Walk test, disabled, out of service: while the mark is set its device is no second witness; a third one is."""
     player = Player(community())
-    player.engine._book.fires.counts = lambda device_id: device_id != muted
-    assert fire(player, 0, A, B) == []
-    assert len(fire(player, 1, MCP)) == 1
-    assert not next(each for each in player.alarms.values() if each.device_id == muted).is_confirmed
+    player.mark(0, mark, "device", muted, "" if mark is Mark.DISABLED else "60")
+    assert fire(player, 1, A, B) == []
+    assert len(fire(player, 2, MCP)) == 1
+    assert all(not each.is_confirmed for each in player.alarms.values() if each.device_id == muted)
 
 
 def test_a_fire_that_ends_is_over_only_when_people_say_so() -> None:

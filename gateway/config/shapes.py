@@ -88,6 +88,18 @@ def _point_name(value: str) -> str:
     return value
 
 
+def _place_name(value: str) -> str:
+    if not value.isprintable() or "|" in value or value != value.strip():
+        raise custom(
+            "E111",
+            f'"{value[:40]}" 不能作分区名',
+            f'"{value[:40]}" cannot name a zone',
+            '可以用中文,不能有 "|"、换行和首尾空格',
+            'any language; no "|", no line break, no space at either end',
+        )
+    return value
+
+
 def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -197,7 +209,7 @@ class DeviceItem(Shape):
     name: PointName | None = None
     profile: str
     bus: str
-    zone: Title | None = None
+    zone: Annotated[str, Field(max_length=200), AfterValidator(_place_name)] | None = None
     title: Title | None = None
     tags: Annotated[list[Name], OneOrMore, Field(max_length=20)] | None = None
     snapshot: str | None = None
