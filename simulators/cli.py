@@ -14,6 +14,7 @@ import structlog
 import typer
 
 from simulators import control
+from simulators.demo_lines import ask_for_cut, expect_sane
 from simulators.profiles import duration_s
 from simulators.site import load
 from simulators.spec import SimError
@@ -126,6 +127,30 @@ def ramp(  # noqa: PLR0917  typer's options
         zh = f"{answer['device']} 的 {answer['point']} 在 {over_s:g} 秒内从 {first:g} 变到 {last:g}"
         en = f"{answer['device']}: {answer['point']} goes from {first:g} to {last:g} over {over_s:g} s"
         _say(zh, en, lang)
+
+
+@app.command()
+def cut(
+    line: Annotated[str, typer.Argument(metavar="LINE", help="总线名,例如 field | a bus, for example field")],
+    for_: Annotated[str, typer.Option("--for", help="多久,例如 30s | how long")] = "30s",
+    config: Config = _DEFAULT,
+    lang: Lang = "",
+) -> None:
+    """断开一条线路一段时间:停掉它的 broker,或 Modbus 设备都不应答 | cut a line for a while."""
+    with _spoken(lang):
+        site = load(config)
+        for_s = duration_s(for_)
+        expect_sane(for_s)
+        bus = site.buses.get(line)
+        if bus is None:
+            known = ", ".join(site.buses)
+            raise SimError(f"没有线路 {line},可用: {known}", f"no line {line}; there are: {known}")
+        path = control.running_socket(site.data_dir)
+        if bus.type == "mqtt":
+            ask_for_cut(path.parent, line, for_s)
+        else:
+            control.ask(path, {"do": "cut", "line": line, "for_s": for_s})
+        _say(f"线路 {line} 断开 {for_s:g} 秒,之后自动恢复", f"line {line} is cut for {for_s:g} s, then it comes back", lang)
 
 
 @app.command()

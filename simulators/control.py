@@ -2,7 +2,8 @@
 
 Requests: ``{"do": "status" | "list" | "report"}``, ``{"do": "press" | "show", "device": ...}``,
 ``{"do": "set", "device": ..., "values": {point: text}}``,
-``{"do": "ramp", "device": ..., "point": ..., "first": n, "last": n, "over_s": n}``.
+``{"do": "ramp", "device": ..., "point": ..., "first": n, "last": n, "over_s": n}``,
+``{"do": "cut", "line": a Modbus bus, "for_s": n}``.
 Answers: ``{"ok": true, ...}`` or ``{"ok": false, "zh": ..., "en": ...}``.
 """
 

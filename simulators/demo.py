@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 
 from simulators import broker, control
+from simulators.demo_lines import DemoLine, cuts_asked_for, forget_cuts
 from simulators.demo_lock import only_demo_in
 from simulators.demo_site import DemoSite, prepare
 from simulators.demo_text import PortsTaken, banner, cloud_line
@@ -46,8 +47,8 @@ class Demo:
         self._demo = demo
         self._site = load(demo.config)
         self._console = Console(highlight=False)
-        self._brokers = [
-            broker.make(broker_kind, each.number, demo.data_dir / "brokers", f"{each.role}-{each.name}")
+        self._lines = [
+            DemoLine(each, broker.make(broker_kind, each.number, demo.data_dir / "brokers", f"{each.role}-{each.name}"))
             for each in demo.ports
             if each.role in ("field", "platform")
         ]
@@ -90,11 +91,12 @@ class Demo:
         return [each for each in (self._gateway, self._sim, self._cloud) if each]
 
     def _start(self) -> None:
-        for log in [each.log for each in self._children] + [each.log for each in self._brokers]:
+        for log in [each.log for each in self._children] + [each.broker.log for each in self._lines]:
             log.unlink(missing_ok=True)
         self._say("启动 broker …", "starting brokers")
-        for each in self._brokers:
-            each.start()
+        forget_cuts(self._demo.data_dir)
+        for each in self._lines:
+            each.broker.start()
         self._say(f"启动 {len(self._site.devices)} 台模拟设备 …", "starting simulated devices")
         self._sim.start()
         if self._cloud:
@@ -152,8 +154,10 @@ class Demo:
     def _check(self) -> None:
         for child in self._children:
             child.check()
-        for server in self._brokers:
-            server.check()
+        wanted = dict(cuts_asked_for(self._demo.data_dir))
+        for line in self._lines:
+            for said in line.look(wanted.get(line.port.name)):
+                self._console.print(f"  {time.strftime('%H:%M:%S')}  {said}", soft_wrap=True)
 
     def _stop(self) -> None:
         self._console.print("\n  正在停止 … stopping")
@@ -163,8 +167,8 @@ class Demo:
         ends_at = time.perf_counter() + _STOP_S
         for each in children:
             each.stop(max(0.05, ends_at - time.perf_counter()))
-        for server in self._brokers:
-            server.stop()
+        for line in self._lines:
+            line.broker.stop()
         self._console.print("  已停止 stopped")
 
     def _say(self, zh: str, en: str) -> None:

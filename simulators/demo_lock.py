@@ -19,6 +19,18 @@ class AlreadyRunning(SimError):  # noqa: N818  the state of the world, not a fau
         super().__init__(f"演示已在运行:{page}", f"the demo is already running: {page}")
 
 
+def is_held(data_dir: Path) -> bool:
+    """Does a demo work in this directory?"""
+    try:
+        with (data_dir / _NAME).open("r", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def only_demo_in(data_dir: Path) -> Iterator[Callable[[str], None]]:
     """Hold the directory until the end of the block, or of this process; the kernel lets go even after SIGKILL.

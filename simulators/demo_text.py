@@ -42,7 +42,7 @@ def program() -> str:
 
 
 def things_to_try(site: SimSite, demo: DemoSite) -> list[Try]:
-    """Three, by what the site has: an elderly button, a fire, an overloaded socket."""
+    """By what the site has: an elderly button, a fire, an overloaded socket, a line that breaks."""
     tail = "" if demo.data_dir == control.DEMO_DIR else f" --config {demo.config}"
     first = {kind: next((d.id for d in site.devices.values() if d.kind == kind), "") for kind in ("sos", "smoke")}
     smoke = f"{_FIRE_AT}/smoke" if f"{_FIRE_AT}/smoke" in site.devices else first["smoke"]
@@ -76,6 +76,17 @@ def things_to_try(site: SimSite, demo: DemoSite) -> list[Try]:
                 f"{program()} sim ramp {cabinet} power.3 --from 200 --to 1500 --over 10s{tail}",
                 "功率升过限值即报警并切断这个插座,功率回到 0 W",
                 "past its limit it alarms and cuts this socket: back to 0 W",
+            )
+        )
+    line = next((each.name for each in demo.ports if each.role == "modbus"), "")
+    if line:
+        found.append(
+            Try(
+                "断开一条线路半分钟",
+                "cut a line for half a minute",
+                f"{program()} sim cut {line} --for 30s{tail}",
+                "一条“线路中断”的故障,不是几十条失联;其余设备照常,恢复后自动消失",
+                "one fault for the line, not one per device; it goes when the line is back",
             )
         )
     return found

@@ -14,6 +14,7 @@ from simulators.modbus_devices import ModbusLine
 from simulators.mqtt_devices import Fleet
 from simulators.names import find_device, find_point
 from simulators.plant import ONLINE, Plant
+from simulators.processes import PortTaken
 from simulators.spec import SimDevice, SimError, SimSite, Value
 
 _log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class SimService:
         self.fleets: dict[str, Fleet] = {}
         self.lines: dict[str, ModbusLine] = {}
         self._wake = asyncio.Event()
+        self._cuts: dict[str, asyncio.Task[None]] = {}  # lines that are cut for a while; at most one of each
         for bus in site.buses.values():
             devices = site.on_bus(bus.id)
             if not devices:
@@ -73,6 +75,9 @@ class SimService:
                 fleet.start()
             await self._play()
         finally:
+            for cut in self._cuts.values():
+                cut.cancel()
+            await asyncio.gather(*self._cuts.values(), return_exceptions=True)
             await asyncio.gather(*(fleet.stop() for fleet in self.fleets.values()))
             await asyncio.gather(*(line.stop() for line in self.lines.values()))
 
@@ -112,10 +117,36 @@ class SimService:
             self.plant.report_all()
             self._wake.set()
             return {"devices": len(self.site.devices)}
+        if verb == "cut":
+            return self._cut(str(request["line"]), float(request["for_s"]))
         device, point = find_device(self.site, str(request.get("device", "")))
         answer = self._poke(str(verb), device, point, request)
         self._wake.set()
         return {"device": device.id, "title": device.title, **answer}
+
+    def _cut(self, name: str, for_s: float) -> dict[str, Any]:
+        line = self.lines.get(name)
+        if line is None:
+            raise SimError(f"没有 Modbus 线路 {name}", f"there is no Modbus line {name}")
+        if name in self._cuts:
+            raise SimError(f"线路 {name} 已经断着", f"line {name} is cut already")
+        self._cuts[name] = asyncio.ensure_future(self._cut_for(name, line, for_s))
+        return {"line": name}
+
+    async def _cut_for(self, name: str, line: ModbusLine, for_s: float) -> None:
+        """Nobody listens there for so long."""
+        try:
+            await line.stop()
+            _log.warning("sim.line_cut", bus=name, for_s=for_s)
+            await asyncio.sleep(for_s)
+            while not line.is_up:
+                try:
+                    await line.start()
+                except PortTaken as error:  # whoever it is may go
+                    _log.warning("sim.line_port_taken", bus=name, error=error.en)
+                    await asyncio.sleep(1.0)
+        finally:
+            del self._cuts[name]
 
     def _poke(self, verb: str, device: SimDevice, point: str, request: dict[str, Any]) -> dict[str, Any]:
         if verb == "press":

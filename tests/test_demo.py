@@ -97,17 +97,17 @@ def demo(tmp_path: Path) -> Iterator[Running]:
 
 
 @pytest.mark.slow
-def test_three_things_to_try_do_what_the_banner_says(demo: Running) -> None:
+def test_what_to_try_does_what_the_banner_says(demo: Running) -> None:
     """Each printed command raises its alarm as far as the cloud; Ctrl-C ends everything within five seconds."""
     demo.ready()
     assert re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", demo.text), "the code of the first log-in"
     text = re.sub(r" \\\n\s+", " ", demo.text)
     commands = [line.strip() for line in text.splitlines() if " sim " in line and "--config" in line]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
         assert done.returncode == 0, done.stderr
-    rules = ("sos-button:", "smoke-fire:", "socket-overload:")
+    rules = ("sos-button:", "smoke-fire:", "socket-overload:", "line-down:")
     record = demo.data / "cloud.jsonl"
     assert wait(lambda: all(each in record.read_text("utf-8") for each in rules), 30), demo.text
     again = subprocess.run(demo.command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
@@ -122,6 +122,29 @@ def test_three_things_to_try_do_what_the_banner_says(demo: Running) -> None:
     assert time.perf_counter() - started < 5
     assert "Traceback" not in demo.text
     assert not [each for each in demo.site.ports if is_taken(each.number)]
+
+
+@pytest.mark.slow
+def test_a_broker_that_is_killed_is_a_line_fault_to_look_at(demo: Running) -> None:
+    """The demo goes on: it says what happened, starts the broker anew, and an alarm gets through afterwards."""
+    demo.ready()
+    os.kill(demo.child(str(demo.data / "brokers" / "field-field.toml")), signal.SIGKILL)
+    assert wait(lambda: "现场 MQTT 已恢复" in demo.text, 20), demo.text
+    assert "自己退出了" in demo.text
+    record = demo.data / "cloud.jsonl"
+    tail = ["--config", str(demo.data / "config")]
+    command = [sys.executable, "-m", "simulators.cli"]
+    cut = subprocess.run([*command, "cut", "field", "--for", "2s", *tail], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert cut.returncode == 0, cut.stderr
+    assert wait(lambda: demo.text.count("现场 MQTT 已恢复") == 2, 20), demo.text
+
+    def pressed() -> bool:
+        press = [*command, "press", "3-2-03-0301/sos", *tail]
+        subprocess.run(press, cwd=ROOT, capture_output=True, timeout=20, check=True)
+        return wait(lambda: "sos-button:" in record.read_text("utf-8"), 3)
+
+    assert wait(pressed, 40), demo.text
+    assert demo.process.poll() is None
 
 
 @pytest.mark.slow

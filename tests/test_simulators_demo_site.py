@@ -119,12 +119,12 @@ def shown(demo: DemoSite, code: str) -> str:
     return out.getvalue()
 
 
-def test_the_banner_says_three_things_that_can_be_typed(tmp_path: Path) -> None:
-    """Page, first-time code, and three commands that survive being copied, in both languages."""
+def test_the_banner_says_what_to_try_in_commands_that_can_be_typed(tmp_path: Path) -> None:
+    """Page, first-time code, and four commands that survive being copied, in both languages."""
     demo = prepare(SAMPLE, tmp_path, 0)
     text = shown(demo, "ABCD-EFGH-JKLM")
     tries = things_to_try(load(demo.config), demo)
-    assert len(tries) == 3
+    assert len(tries) == 4
     joined = re.sub(r" \\\n\s+", " ", text)
     assert all(each.command in joined and each.zh in text and each.en in text for each in tries)
     assert "3-2-03-0301/smoke alarm=true" in tries[1].command

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.clock import Clock
 from gateway.counters import Counters
-from gateway.web import accounts, api, marks, operations, passes, probes, reports, verbs
+from gateway.web import accounts, api, marks, operations, passes, places, probes, reports, verbs
 from gateway.web.auth import Auth, Passwords
 from gateway.web.context import Web
 from gateway.web.limits import FailureLimiter
@@ -63,6 +63,7 @@ def create_app(
         marks.router,
         api.router,
         passes.router,
+        places.router,
         reports.router,
         probes.router,
         page_routes(),

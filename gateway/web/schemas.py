@@ -146,6 +146,7 @@ class AlarmOut(Told):
     last_event: str
     last_at: datetime | None
     escalated_s: float = Field(description="how long nobody had taken it at its last escalation; 0: it was not")
+    respond_by_at: datetime | None = Field(description="by when somebody must have taken it, as its rule says")
     text: str = Field(description="what the rule says has happened and was done")
     point_title: str
     unit: str = Field(description="of the value; empty where it has none")

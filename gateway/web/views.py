@@ -89,6 +89,7 @@ def alarm_view(alarm: Alarm, site: Site | None = None, now: datetime | None = No
         "last_event": alarm.last_event,
         "last_at": alarm.last_at,
         "escalated_s": alarm.escalated_s,
+        "respond_by_at": _respond_by(alarm, rule),
         "text": rule.text if rule else "",
         **_point_words(site, alarm.device_id, alarm.point_id),
     }
@@ -133,9 +134,31 @@ def mark_view(change: MarkChange) -> View:
     }
 
 
+class _Rules:
+    """The rules of the site asked for last, by id: one is looked up for each of thousands of rows."""
+
+    def __init__(self) -> None:
+        self._rules: tuple[Rule, ...] = ()
+        self._by_id: dict[str, Rule] = {}
+
+    def get(self, site: Site, rule_id: str) -> Rule | None:
+        if site.rules is not self._rules:
+            self._rules, self._by_id = site.rules, {each.id: each for each in site.rules}
+        return self._by_id.get(rule_id)
+
+
+_rules = _Rules()
+
+
 def rule_of(site: Site | None, alarm: Alarm) -> Rule | None:
     """The rule that raised it; None when the configuration no longer has it."""
-    return next((each for each in site.rules if each.id == alarm.rule_id), None) if site else None
+    return _rules.get(site, alarm.rule_id) if site else None
+
+
+def _respond_by(alarm: Alarm, rule: Rule | None) -> datetime | None:
+    """By when its rule wants somebody to have taken it: from there on 接警 is late."""
+    within_s = rule.respond_within_s if rule else None
+    return None if within_s is None else alarm.raised_at + timedelta(seconds=within_s)
 
 
 def command_view(command: Mapping[str, Any], site: Site) -> View:

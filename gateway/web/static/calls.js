@@ -5,7 +5,8 @@ import { isTest } from "./marks.js";
 import { clockText, placeName, word } from "./words.js";
 
 const CALL_120_S = 180;
-const MOST_CARDS = 3;
+const MOST_CARDS = 3; // one on a low screen: the list must stay in view
+const LOW_PX = 900;
 
 export function isLate(alarm) {
   return alarm.class === "sos" && alarm.is_open && !alarm.is_muted && alarm.handling === "new" && alarm.escalated_s >= CALL_120_S;
@@ -13,13 +14,14 @@ export function isLate(alarm) {
 
 export function drawCalls(alarms, site, onOpen) {
   const late = alarms.filter(isLate);
-  const state = JSON.stringify([word("call120Title"), late.map((each) => each.id)]);
+  const most = window.innerHeight < LOW_PX ? 1 : MOST_CARDS;
+  const state = JSON.stringify([word("call120Title"), most, late.map((each) => each.id)]);
   const bar = find("call-bar");
   show(bar, late.length > 0);
   if (bar.dataset.state === state) return;
   bar.dataset.state = state;
-  const more = late.length > MOST_CARDS ? make("strong", { textContent: word("call120More", { n: late.length - MOST_CARDS }) }) : "";
-  bar.replaceChildren(...late.slice(0, MOST_CARDS).map((each) => card(each, site, onOpen)), more);
+  const more = late.length > most ? make("strong", { textContent: word("call120More", { n: late.length - most }) }) : "";
+  bar.replaceChildren(...late.slice(0, most).map((each) => card(each, site, onOpen)), more);
 }
 
 function card(alarm, site, onOpen) {

@@ -12,7 +12,8 @@ import { drawPeople, listenPeople } from "./people.js";
 import { Sound } from "./sound.js";
 import { Stream } from "./stream.js";
 import { chooseDevices, drawSystem } from "./system.js";
-import { CLASSES, classIcon, className, clockText, language, markName, reasonName, spanText, speak, spotName, word } from "./words.js";
+import { CLASSES } from "./names.js";
+import { classIcon, className, clockText, language, markName, reasonName, spanText, speak, spotName, word } from "./words.js";
 
 let session = {};
 let selected = "";
@@ -70,6 +71,7 @@ function drawAlarms() {
   aside.draw(stream.alarms.values(), [...stream.marks.values()]);
   drawCounts();
   list.tick(stream.now());
+  panel.tick(stream.now());
   panel.follow();
   followSound();
 }
@@ -243,6 +245,7 @@ function tick() {
   stream.watch();
   drawFreshness();
   list.tick(stream.now());
+  panel.tick(stream.now());
   drawTests([...stream.marks.values()], stream.now());
   say(find("clock"), clockText(stream.now()));
   followSound();

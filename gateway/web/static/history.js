@@ -1,7 +1,7 @@
 // 经过: what people did, and what the gateway did by itself and what became of it.
 
 import { make } from "./dom.js";
-import { clockText, kindName, noticeName, outcomeName, placeName, word } from "./words.js";
+import { channelName, clockText, kindName, noticeName, outcomeName, placeName, word } from "./words.js";
 
 export function history(alarm, events, commands, notices) {
   const lines = [...events.map((each) => [each.at, eventLine(each)]), ...commands.map((each) => [each.issued_at, commandLine(each, alarm.place)]),
@@ -39,7 +39,7 @@ function noticeLine(notice) {
   const became = noticeName(notice.state) + (isFailed && notice.detail ? `: ${notice.detail}` : "");
   return make("li", { className: isFailed ? "notice wrong" : "notice", title: notice.text },
     make("time", { textContent: clockText(Date.parse(notice.at)) }), " 守望 ",
-    make("b", { textContent: word("toldLine", { who: notice.recipient_title || notice.recipient, channel: notice.channel }) }), " · ",
+    make("b", { textContent: word("toldLine", { who: notice.recipient_title || notice.recipient, channel: channelName(notice.channel) }) }), " · ",
     make("b", { className: "outcome", textContent: became }));
 }
 

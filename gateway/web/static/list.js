@@ -3,7 +3,9 @@
 
 import { find, make, say, show } from "./dom.js";
 import { isTest } from "./marks.js";
-import { CLASSES, call120Text, classIcon, className, clockText, markName, spanText, spotName, whatText, word } from "./words.js";
+import { CLASSES } from "./names.js";
+import { drawLimit, limitOf } from "./respond.js";
+import { call120Text, classIcon, className, clockText, markName, spanText, spotName, whatText, word } from "./words.js";
 
 const STEADY_MS = 500; // a row that has just moved does not take a click meant for another
 const MOST_MEMBERS = 100;
@@ -88,9 +90,10 @@ export class List {
     row.when = make("span", { className: "when" });
     row.state = make("span", { className: "state" });
     row.timer = make("span", { className: "timer" });
+    row.limit = make("span", { className: "limit" });
     row.open = make("button", { type: "button", className: "open", on: { click: () => this.onOpen(row.alarm.id) } },
       make("span", { className: "upper" }, row.badge, row.where, row.timer),
-      make("span", { className: "lower" }, row.when, row.what, row.state));
+      make("span", { className: "lower" }, row.when, row.what, row.limit, row.state));
     row.take = make("button", { type: "button", className: "act take", on: { click: () => this.onTake(row.alarm, this.isSteady(row.alarm.id)) } });
     row.unfold = make("button", { type: "button", className: "unfold", on: { click: () => this.toggle(row) } });
     row.under = make("div", { className: "under" });
@@ -128,6 +131,7 @@ export class List {
   tick(now) {
     for (const row of this.rows.values()) {
       const isWaiting = row.alarm.handling === "new";
+      drawLimit(row.limit, isWaiting ? limitOf(row.alarm, now) : null);
       say(row.timer, isWaiting ? spanText((now - Date.parse(row.alarm.raised_at)) / 1000) : "");
     }
   }

@@ -3,7 +3,9 @@
 
 import { Refused, get, repeat } from "./api.js";
 import { find, make, say, show } from "./dom.js";
-import { MARKS, SCOPES, clockText, markName, minutesText, scopeName, scopeText, spanText, word } from "./words.js";
+import { MARKS, SCOPES } from "./names.js";
+import { drawPlaces, drawWithin, listenPlaces } from "./places.js";
+import { clockText, markName, minutesText, scopeName, scopeText, spanText, word } from "./words.js";
 
 const TESTS = ["drill", "walk_test", "commissioning"];
 const MOST_LINES = 4;
@@ -39,6 +41,7 @@ export async function lift({ mark, scope, key }) {
 
 export async function listenMarks(chosen) {
   const { elements } = find("mark-form");
+  listenPlaces();
   elements.mark.addEventListener("change", () => drawScopes(chosen()));
   elements.scope.addEventListener("change", () => prefill(chosen()));
   find("mark-form").addEventListener("submit", (event) => {
@@ -61,6 +64,7 @@ export async function drawMarkForm(chosen) {
   const mine = Object.keys(MARKS).filter((each) => limits[each]?.may_set);
   show(find("mark-form"), mine.length > 0);
   fillSelect("mark", mine.map((each) => [each, markName(each)]));
+  await drawWithin();
   drawScopes(chosen);
 }
 
@@ -74,16 +78,15 @@ function drawScopes(chosen) {
   prefill(chosen);
 }
 
-// The alarm in the panel says what is probably meant; anything can be typed instead.
+// The alarm in the panel says what is probably meant; anything can be chosen or typed instead.
 function prefill(alarm) {
   const { scope, key } = find("mark-form").elements;
   const parts = alarm ? alarm.place.split("-") : [];
   const depth = { building: 1, unit: 2, floor: 3, room: 4 }[scope.value];
-  show(find("mark-key"), scope.value !== "site");
-  key.placeholder = word(`example_${scope.value}`);
-  if (!alarm) return;
-  if (depth) key.value = parts.length === 4 ? parts.slice(0, depth).join("-") : "";
-  else key.value = { device: alarm.device, point: alarm.point }[scope.value] ?? "";
+  key.value = "";
+  if (alarm && depth && parts.length === 4) key.value = parts.slice(0, depth).join("-");
+  else if (alarm) key.value = { device: alarm.device, point: alarm.device && alarm.point }[scope.value] ?? "";
+  drawPlaces();
 }
 
 function fillSelect(name, options) {

@@ -6,8 +6,10 @@ import { find, make, say, show } from "./dom.js";
 import { history, summary } from "./history.js";
 import { badgeText, stateText } from "./list.js";
 import { isTest } from "./marks.js";
+import { Operate } from "./operate.js";
+import { drawLimit, limitOf } from "./respond.js";
 import { shelveForm, shelvedText, unshelveGroup } from "./shelving.js";
-import { clockText, kindName, language, spotName, whatText, word } from "./words.js";
+import { clockText, kindName, language, spanWords, spotName, whatText, word } from "./words.js";
 
 const HOLD_MS = 2000;
 const LOOK_AGAIN_MS = 1500; // while a command is under way
@@ -22,6 +24,7 @@ export class Panel {
     this.rule = null;
     this.longest = null; // minutes that this account may shelve it; null: not at all
     this.readAt = 0; // version at which the journal was read
+    this.operate = new Operate(this);
     this.built = ""; // what the elements were built for: they stay while only the alarm changes
   }
 
@@ -32,6 +35,7 @@ export class Panel {
       this.longest = null;
       this.readAt = 0;
       this.built = "";
+      this.operate.forget();
     }
     this.alarm = alarm;
     this.draw();
@@ -47,6 +51,7 @@ export class Panel {
       this.rule = detail.rule;
       this.longest = detail.shelvable_minutes;
       this.draw();
+      this.operate.take(detail);
       find("journal").replaceChildren(...history(alarm, journal.events, detail.commands, told.notices));
       find("commands").replaceChildren(...summary(detail.commands));
       if (detail.commands.some((each) => each.outcome === null) || told.notices.some((each) => each.state === "sending")) {
@@ -68,6 +73,7 @@ export class Panel {
     find("panel").className = alarm ? `open class-${alarm.class} next-${alarm.is_open ? NEXT[alarm.handling] : "none"}` : "";
     if (!alarm) return;
     find("facts").replaceChildren(...facts(alarm));
+    this.operate.draw();
     const members = this.membersOf(alarm.id);
     say(find("members-title"), members.length ? word("members", { n: members.length }) : "");
     find("members").replaceChildren(...members.map((each) => make("li", { textContent: `${spotName(each)} ${clockText(Date.parse(each.raised_at))}` })));
@@ -97,6 +103,7 @@ export class Panel {
     return [make("div", { className: "scroll" },
       make("div", { className: "heading" }, make("h2", { id: "panel-title", textContent: spotName(alarm) }), close),
       this.response(),
+      this.operate.build(),
       make("div", { id: "facts" }),
       make("p", { id: "commands" }),
       make("h3", { id: "members-title" }),
@@ -107,6 +114,7 @@ export class Panel {
         button("verify", real, { real: true }, "real"), button("verify", word("verifyFalse"), { real: false })),
       this.closing(),
       make("div", { className: "verbs" }, this.resetButton()),
+      this.noting(),
       shelveForm(this.longest ?? 0, this),
       unshelveGroup(this),
       this.why(),
@@ -117,8 +125,8 @@ export class Panel {
   // What to do, in one sentence that can be read from two metres.
   response() {
     const { response, respond_within_s: within } = this.rule || {};
-    const limit = within ? make("span", { className: "within", textContent: word("within", { n: within }) }) : "";
-    return response ? make("p", { id: "response" }, response, limit) : "";
+    const limit = within ? make("span", { className: "within", textContent: word("within", { span: spanWords(within) }) }) : "";
+    return make("p", { id: "response" }, response || "", limit, make("span", { id: "respond", className: "limit" }));
   }
 
   // Why it may have happened and what follows: below what must be done now.
@@ -126,6 +134,27 @@ export class Panel {
     const { cause, consequence } = this.rule || {};
     const text = [cause && word("possibleCause", { text: cause }), consequence && word("consequence", { text: consequence })].filter(Boolean).join(" ");
     return text ? make("p", { id: "why", textContent: text }) : "";
+  }
+
+  // Once a second: how long is left to take it, or by how much that was late.
+  tick(now) {
+    const element = find("respond");
+    if (!element || !this.alarm) return;
+    const limit = limitOf(this.alarm, now);
+    drawLimit(element, limit);
+    show(find("response"), Boolean(this.rule?.response || limit));
+  }
+
+  noting() {
+    const text = make("input", { name: "note", maxLength: 200, autocomplete: "off" });
+    const submit = (event) => {
+      event.preventDefault();
+      if (text.value.trim()) this.go("note", { text: text.value.trim() }, word("note"));
+      else this.tell(word("needNote"), "refused");
+    };
+    return make("form", { className: "verbs group verb-note", noValidate: true, on: { submit } },
+      make("label", {}, make("span", { textContent: word("note") }), text),
+      make("button", { type: "submit", className: "act verb-note", textContent: word("noteGo") }));
   }
 
   closing() {

@@ -2,7 +2,7 @@
 // said that they hear it. The gateway's buzzer does not depend on this page.
 
 import { isTest } from "./marks.js";
-import { CLASSES } from "./words.js";
+import { CLASSES } from "./names.js";
 
 // Each pattern: [frequency from, frequency to, start s, length s], repeated every `every` seconds.
 const PATTERNS = {

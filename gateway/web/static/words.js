@@ -1,5 +1,7 @@
 // Every word of the page, Chinese first. No button says 确认 alone: in fire practice that means "a real fire".
 
+import { CHANNELS, CLASSES, KINDS, MARKS, NOTICES, OUTCOMES, REASONS, SCOPES } from "./names.js";
+
 const WORDS = {
   statement: ["辅助监测,不替代消防系统", "Supplementary monitoring. It does not replace the fire system."],
   setupTitle: ["首次使用:设置第一个账号", "First start: make the first account"],
@@ -85,7 +87,11 @@ const WORDS = {
   isOutOfService: ["检修/停用中:只记录,不报警", "Out of service: recorded, not annunciated"],
   isSuppressed: ["已归入其原因报警", "Stands under the alarm that is its cause"],
   isShelved: ["已搁置至 {at} · {by}", "Shelved until {at} · {by}"],
-  within: ["{n} 秒内", "within {n} s"],
+  within: ["{span}内响应", "respond within {span}"],
+  respondLeft: ["还剩 {span}", "{span} left"],
+  respondOver: ["✖ 已超时 {span}", "✖ overdue by {span}"],
+  tookLate: ["✖ 接警晚了 {span}", "✖ taken {span} late"],
+  tookInTime: ["{span}后接警", "taken after {span}"],
   possibleCause: ["可能原因:{text}。", "Possible cause: {text}."],
   consequence: ["不处理的后果:{text}。", "If nothing is done: {text}."],
   real: ["核实:真实", "verified real"],
@@ -123,6 +129,9 @@ const WORDS = {
   pick: ["请选择", "Choose"],
   cause: ["原因(必填)", "Cause (required)"],
   needBoth: ["办结要选结果、写原因。", "To close, choose an outcome and state the cause."],
+  note: ["备注", "Note"],
+  noteGo: ["记下", "Save"],
+  needNote: ["请先写备注。", "Write the note first."],
   reset: ["复位:按住 2 秒", "Reset: hold for 2 s"],
   holdLonger: ["复位要按住 2 秒再松开。", "Hold the reset button for 2 seconds."],
   sending: ["正在执行…", "Sending…"],
@@ -130,6 +139,21 @@ const WORDS = {
   retrying: ["没有收到回答,正在核对是否生效…", "No answer: finding out whether it happened…"],
   unsure: ["没有收到回答,不能确定是否生效:请看报警的状态。", "No answer. It may or may not have happened: look at the alarm."],
 
+  operateAsk: ["要{title}吗?{where}", "{title}? {where}"],
+  operateYes: ["是,{title}", "Yes: {title}"],
+  operateNo: ["不,先不要", "No, not now"],
+  operateOthers: ["{title}:您的账号没有这个权限", "{title}: your role may not"],
+  operateSending: ["正在下达:{title}…", "Sending: {title}…"],
+  operateSent: ["已下达:{title},等设备回答…", "Commanded: {title}. Waiting for the device…"],
+  operateDone: ["✔ {at} 设备已执行:{title}", "✔ {at} the device has done it: {title}"],
+  operateUnconfirmed: ["✖ {at} 已下达「{title}」,但设备没有回报:请看画面或到现场确定", "✖ {at} {title} was commanded, but the device has not said so: look for yourself"],
+  operateFailed: ["✖ {at} 「{title}」没有成功:{why}", "✖ {at} {title} did not succeed: {why}"],
+  operateUnsure: ["✖ 不知道有没有执行:请看画面或到现场确定", "✖ Nobody knows whether it was done: look for yourself"],
+  pictureAlt: ["门口画面", "picture at the door"],
+  pictureLoading: ["正在取门口画面…", "Fetching the picture…"],
+  pictureAt: ["门口画面 {at}", "Picture of {at}"],
+  pictureNone: ["取不到门口画面,请用对讲问清楚", "No picture: ask by the intercom"],
+  pictureAgain: ["刷新画面", "Another picture"],
   shelve: ["搁置", "Shelve"],
   unshelve: ["取消搁置", "Unshelve"],
   shelveOpen: ["搁置…(暂时不报警)", "Shelve… (not annunciated for a while)"],
@@ -158,21 +182,24 @@ const WORDS = {
   markWhat: ["标记", "Mark"],
   markScope: ["范围", "Scope"],
   markKey: ["哪里", "Where"],
+  markWithin: ["楼栋或区域", "Building or zone"],
+  markAnywhere: ["全小区", "Whole site"],
+  markSearch: ["输入房号、名称查找,或在下面点选", "Type to search, or press one below"],
+  markFound: ["共 {n} 处", "{n} found"],
+  markMore: ["共 {n} 处,这里是前 {shown} 处:请多输几个字", "{n} found, the first {shown} are here: type more"],
+  markNone: ["没有找到,请换个写法,例如 0301", "Nothing found: try another way, for example 0301"],
+  markChosen: ["已选:{where}", "Chosen: {where}"],
+  markDevices: ["{n} 台", "{n} devices"],
   markGo: ["开始", "Begin"],
   testLine: ["{mark}中 · {where} · {left} · {by}: {reason}", "{mark} · {where} · {left} · {by}: {reason}"],
   testMore: ["另有 {n} 处", "{n} more places"],
   timeLeft: ["还剩 {span}", "{span} left"],
-  example_point: ["例:3-2-03-0301/smoke/alarm", "3-2-03-0301/smoke/alarm"],
-  example_device: ["例:3-2-03-0301/smoke", "3-2-03-0301/smoke"],
-  example_room: ["例:3-2-03-0301", "3-2-03-0301"],
-  example_floor: ["例:3-2-03", "3-2-03"],
-  example_unit: ["例:3-2", "3-2"],
-  example_building: ["例:3", "3"],
-  example_zone: ["例:地下充电区", "name of the zone"],
-  example_site: ["", ""],
 
   system: ["系统", "System"],
   loss: ["拒收与丢弃(按原因)", "Refused and lost (by reason)"],
+  otherCode: ["其它({code})", "other ({code})"],
+  ofRule: ["规则 {rule}", "rule {rule}"],
+  ofRecipient: ["联系人 {recipient}", "recipient {recipient}"],
   noLoss: ["还没有", "None so far"],
   bus: ["线路", "Lines"],
   cloud: ["云端", "Clouds"],
@@ -192,86 +219,6 @@ const WORDS = {
   addPerson: ["添加账号", "Add account"],
   personAdded: ["已添加:{name}", "Added: {name}"],
   keys: ["启用快捷键 F2 F3 Esc", "Keys F2 F3 Esc"],
-};
-
-export const CLASSES = {
-  fire: ["火警", "Fire", "▲"],
-  gas: ["燃气", "Gas", "◆"],
-  sos: ["求助", "Emergency call", "☎"],
-  security: ["治安", "Security", "⬣"],
-  warning: ["预警", "Warning", "▽"],
-  supervisory: ["监管", "Supervisory", "◇"],
-  fault: ["故障", "Fault", "■"],
-  maintenance: ["维护", "Maintenance", "○"],
-};
-
-export const MARKS = {
-  drill: ["演练", "Drill"],
-  walk_test: ["走测", "Walk test"],
-  commissioning: ["调试", "Commissioning"],
-  out_of_service: ["检修", "Out of service"],
-  disabled: ["停用(屏蔽)", "Disabled"],
-  away: ["外出", "Away"],
-  shelved: ["搁置", "Shelved"],
-};
-
-export const SCOPES = {
-  building: ["楼栋", "Building"],
-  unit: ["单元", "Unit"],
-  floor: ["楼层", "Floor"],
-  room: ["房间", "Room"],
-  zone: ["区域", "Zone"],
-  device: ["设备", "Device"],
-  point: ["测点", "Point"],
-  site: ["全小区", "Whole site"],
-};
-
-const KINDS = {
-  raised: ["报警", "alarm"],
-  reraised: ["再次报警", "alarm again"],
-  returned: ["已恢复", "returned"],
-  taken: ["接警", "taken"],
-  verified: ["核实", "verified"],
-  noted: ["备注", "noted"],
-  arrived: ["到场", "arrived"],
-  closed: ["办结", "closed"],
-  reset: ["复位", "reset"],
-  silenced: ["消音", "silenced"],
-  withdrawn: ["撤销", "withdrawn"],
-  confirmed: ["火警确认", "fire confirmed"],
-  shelved: ["搁置", "shelved"],
-  unshelved: ["取消搁置", "unshelved"],
-  suppressed: ["归入其原因报警", "suppressed by its cause"],
-  unsuppressed: ["不再归入其它报警", "no longer suppressed"],
-  out_of_service: ["检修/停用", "out of service"],
-  in_service: ["恢复使用", "back in service"],
-  unmarked: ["不再是测试", "no longer a test"],
-  mark: ["设置标记", "marked"],
-  escalated: ["无人接警,升级", "escalated: nobody has taken it"],
-  unverified: ["超时未核实", "not verified in time"],
-};
-
-const NOTICES = {
-  sending: ["发送中", "sending"],
-  accepted: ["已受理", "accepted"],
-  delivered: ["已送达", "delivered"],
-  failed: ["失败", "failed"],
-};
-
-const OUTCOMES = {
-  done: ["已执行", "done"],
-  unconfirmed: ["未收到回读", "no readback"],
-  failed: ["失败", "failed"],
-  expired: ["超时未执行", "expired, not carried out"],
-  refused: ["设备拒绝", "refused"],
-  superseded: ["被新的命令取代", "replaced by a newer command"],
-  open: ["正在执行", "under way"],
-};
-
-const REASONS = {
-  store: ["数据存不进磁盘,操作不会生效", "data cannot be stored: actions have no effect"],
-  time: ["网关时钟未校准,报警上的时间可能不准", "the gateway's clock is not synchronised: times of alarms may be wrong"],
-  bus: ["现场线路中断,部分设备听不到", "a field line is down: some devices cannot be heard"],
 };
 
 let index = 0;
@@ -298,6 +245,7 @@ export const classIcon = (name) => (CLASSES[name] || ["", "", "•"])[2];
 export const kindName = (kind) => (KINDS[kind] || [kind, kind])[index];
 
 export const outcomeName = (outcome) => (OUTCOMES[outcome || "open"] || [outcome, outcome])[index];
+export const channelName = (channel) => (CHANNELS[channel] || [channel, channel])[index];
 export const noticeName = (state) => (NOTICES[state] || [state, state])[index];
 export const reasonName = (reason) => (REASONS[reason] || [reason, reason])[index];
 
@@ -354,6 +302,16 @@ export function clockText(instant, withDate = false) {
   const options = { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
   if (withDate) Object.assign(options, { month: "2-digit", day: "2-digit" });
   return new Intl.DateTimeFormat(index ? "en-GB" : "zh-CN", options).format(instant);
+}
+
+// A length of time in words: 42 秒, 4 分 12 秒, 3 小时 5 分.
+export function spanWords(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  const [hour, minute, second, day] = index ? [" h", " min", " s", " days"] : [" 小时", " 分", " 秒", " 天"];
+  const both = (big, bigWord, small, smallWord) => [`${big}${bigWord}`, small ? `${small}${smallWord}` : ""].filter(Boolean).join(" ");
+  if (s < 60) return `${s}${second}`;
+  if (s < 3600) return both(Math.floor(s / 60), minute, s % 60, second);
+  return s < 48 * 3600 ? both(Math.floor(s / 3600), hour, Math.floor(s / 60) % 60, minute) : `${Math.floor(s / 86400)}${day}`;
 }
 
 export function spanText(seconds) {
