@@ -150,7 +150,11 @@ def cut(
             ask_for_cut(path.parent, line, for_s)
         else:
             control.ask(path, {"do": "cut", "line": line, "for_s": for_s})
-        _say(f"线路 {line} 断开 {for_s:g} 秒,之后自动恢复", f"line {line} is cut for {for_s:g} s, then it comes back", lang)
+        _say(
+            f"线路 {line} 断开 {for_s:g} 秒,之后自动恢复",
+            f"line {line} is cut for {for_s:g} s, then it comes back",
+            lang,
+        )
 
 
 @app.command()

@@ -134,7 +134,14 @@ def test_a_broker_that_is_killed_is_a_line_fault_to_look_at(demo: Running) -> No
     record = demo.data / "cloud.jsonl"
     tail = ["--config", str(demo.data / "config")]
     command = [sys.executable, "-m", "simulators.cli"]
-    cut = subprocess.run([*command, "cut", "field", "--for", "2s", *tail], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    cut = subprocess.run(
+        [*command, "cut", "field", "--for", "2s", *tail],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
     assert cut.returncode == 0, cut.stderr
     assert wait(lambda: demo.text.count("现场 MQTT 已恢复") == 2, 20), demo.text
 

@@ -169,11 +169,11 @@ async def test_bad_input_is_visible_by_reason() -> None:
     async with running_web() as web, web.officer() as client:
         web.counters.count("inputs_refused", 3, bus="field", reason="bad_json")
         web.counters.count("inbox_dropped", 2)
-        web.counters.count("commits", 9)
+        web.counters.count("modbus_polls", 9)
         drops = (await client.get("/api/v1/status")).json()["drops"]
         assert {"name": "inputs_refused", "labels": {"bus": "field", "reason": "bad_json"}, "count": 3} in drops
         assert {"name": "inbox_dropped", "labels": {}, "count": 2} in drops
-        assert "commits" not in {each["name"] for each in drops}
+        assert "modbus_polls" not in {each["name"] for each in drops}
         text = (await client.get("/metrics")).text
         assert 'shouwang_inputs_refused_total{bus="field",reason="bad_json"} 3.0' in text
 

@@ -199,7 +199,7 @@ async def test_losses_have_names_and_keep_their_raw_ones() -> None:
             for text, count in (
                 ("现场数据被拒收 field:编码不对", "3"),
                 ("命令:未收到回读", "2"),
-                ("通知未送出:apprise", "4"),
+                ("通知未送出:消息服务", "4"),
             ):
                 await expect(body.locator("tr", has_text=text)).to_contain_text(count)
             await expect(body.locator("tr", has_text="编码不对")).to_have_attribute(

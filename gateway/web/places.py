@@ -51,9 +51,11 @@ class _Found(NamedTuple):
 async def places(
     request: Request,
     _: SignedIn,
+    *,
     scope: PlaceScope,
     building: Annotated[str, Query(max_length=200, description="only there")] = "",
     zone: Annotated[str, Query(max_length=200, description="only there")] = "",
+    kind: Annotated[str, Query(max_length=64, description="only what is of, or has, devices of this kind")] = "",
     words: Annotated[str, Query(max_length=200, description="all of them must occur: 3栋2单元, 0301, 感烟")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 24,
 ) -> Response:
@@ -61,7 +63,7 @@ async def places(
     wanted = words.casefold().split()[:MOST_WORDS]
     counts: dict[_Found, int] = {}
     for device in _devices(web_of(request).port.site(), building, zone):
-        for found in _of(device, scope):
+        for found in _of(device, scope) if kind in {"", device.kind} else ():
             counts[found] = counts.get(found, 0) + 1
     fitting = sorted(each for each in counts if _fits(each, wanted))
     views = [{**each._asdict(), "devices": counts[each]} for each in fitting[:limit]]

@@ -7,6 +7,7 @@ import { find, make, say, show } from "./dom.js";
 import { drawEntry, listenEntry } from "./entry.js";
 import { List, badgeText, inDutyOrder, isMain, stateText } from "./list.js";
 import { drawMarkForm, drawTests, isTest, listenMarks } from "./marks.js";
+import { drawPasses, listenPasses } from "./passes.js";
 import { Panel } from "./panel.js";
 import { drawPeople, listenPeople } from "./people.js";
 import { Sound } from "./sound.js";
@@ -201,6 +202,7 @@ function redraw() {
   drawSystem();
   drawPeople(session.role);
   drawMarkForm(panel.alarm);
+  drawPasses(session.role);
 }
 
 function listen() {
@@ -238,6 +240,7 @@ function listen() {
   document.addEventListener("visibilitychange", tick);
   listenEntry(() => session, enter);
   listenPeople();
+  listenPasses();
 }
 
 function tick() {

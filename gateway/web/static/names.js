@@ -93,3 +93,18 @@ export const CHANNELS = {
   webhook: ["接口推送", "webhook"],
   apprise: ["消息服务", "message service"],
 };
+
+export const WAYS = {
+  card: ["刷卡", "card"],
+  pin: ["密码", "code"],
+  qr: ["二维码", "QR code"],
+  button: ["出门按钮", "exit button"],
+  face: ["人脸", "face"],
+  remote: ["远程开门", "opened from afar"],
+  phone: ["手机", "phone"],
+  duress: ["胁迫码", "duress code"],
+};
+
+export const DIRECTIONS = { in: ["进", "in"], out: ["出", "out"] };
+
+export const PASS_RESULTS = { granted: ["放行", "granted"], denied: ["拒绝", "denied"] };

@@ -1,6 +1,6 @@
 // Every word of the page, Chinese first. No button says 确认 alone: in fire practice that means "a real fire".
 
-import { CHANNELS, CLASSES, KINDS, MARKS, NOTICES, OUTCOMES, REASONS, SCOPES } from "./names.js";
+import { CHANNELS, CLASSES, DIRECTIONS, KINDS, MARKS, NOTICES, OUTCOMES, PASS_RESULTS, REASONS, SCOPES, WAYS } from "./names.js";
 
 const WORDS = {
   statement: ["辅助监测,不替代消防系统", "Supplementary monitoring. It does not replace the fire system."],
@@ -195,6 +195,26 @@ const WORDS = {
   testMore: ["另有 {n} 处", "{n} more places"],
   timeLeft: ["还剩 {span}", "{span} left"],
 
+  passes: ["门禁记录", "Door records"],
+  passAt: ["时间", "Time"],
+  passDoor: ["哪个门", "Door"],
+  passPerson: ["卡号或人", "Card or person"],
+  passPersonWhole: ["完整卡号", "Whole card number"],
+  passWay: ["方式", "How"],
+  passDirection: ["进出", "Way"],
+  passResult: ["结果", "Result"],
+  passSince: ["从", "From"],
+  passUntil: ["到", "Until"],
+  passAny: ["全部", "All"],
+  passGo: ["查找", "Search"],
+  passMore: ["再看更早的", "Earlier ones"],
+  passLoading: ["正在查找…", "Searching…"],
+  passNone: ["没有符合的记录", "No such record"],
+  passSave: ["导出表格", "Save as a table"],
+  passSaving: ["正在导出,已取 {n} 条…", "Saving: {n} rows so far…"],
+  passSaved: ["已导出 {n} 条", "{n} rows saved"],
+  passSavedPart: ["只导出了最近 {n} 条,更早的请缩小时间再导出", "Only the latest {n} rows were saved: choose a shorter time for earlier ones"],
+  passFile: ["门禁记录", "door-records"],
   system: ["系统", "System"],
   loss: ["拒收与丢弃(按原因)", "Refused and lost (by reason)"],
   otherCode: ["其它({code})", "other ({code})"],
@@ -248,6 +268,10 @@ export const outcomeName = (outcome) => (OUTCOMES[outcome || "open"] || [outcome
 export const channelName = (channel) => (CHANNELS[channel] || [channel, channel])[index];
 export const noticeName = (state) => (NOTICES[state] || [state, state])[index];
 export const reasonName = (reason) => (REASONS[reason] || [reason, reason])[index];
+
+export const wayName = (way) => (WAYS[way] || [way, way])[index];
+export const directionName = (direction) => (DIRECTIONS[direction] || [direction, direction])[index];
+export const passResult = (result) => (PASS_RESULTS[result] || OUTCOMES[result] || [result, result])[index];
 
 export const markName = (mark) => (MARKS[mark] || [mark, mark])[index];
 export const scopeName = (scope) => (SCOPES[scope] || [scope, scope])[index];
@@ -304,10 +328,13 @@ export function clockText(instant, withDate = false) {
   return new Intl.DateTimeFormat(index ? "en-GB" : "zh-CN", options).format(instant);
 }
 
-// A length of time in words: 42 秒, 4 分 12 秒, 3 小时 5 分.
+// 2026-01-15, as the site's calendar has it.
+export const dayText = (instant) => new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short" }).format(instant);
+
+// A length of time in words: 42 秒, 4 分钟 12 秒, 3 小时 5 分钟.
 export function spanWords(seconds) {
   const s = Math.max(0, Math.floor(seconds));
-  const [hour, minute, second, day] = index ? [" h", " min", " s", " days"] : [" 小时", " 分", " 秒", " 天"];
+  const [hour, minute, second, day] = index ? [" h", " min", " s", " days"] : [" 小时", " 分钟", " 秒", " 天"];
   const both = (big, bigWord, small, smallWord) => [`${big}${bigWord}`, small ? `${small}${smallWord}` : ""].filter(Boolean).join(" ");
   if (s < 60) return `${s}${second}`;
   if (s < 3600) return both(Math.floor(s / 60), minute, s % 60, second);
