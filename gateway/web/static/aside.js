@@ -2,7 +2,6 @@
 // the marks. The line with the numbers is always in view; the lists open under it.
 
 import { find, make, say, show } from "./dom.js";
-import { inDutyOrder } from "./list.js";
 import { lift, markText } from "./marks.js";
 import { classIcon, className, clockText, markName, spotName, whatText, word } from "./words.js";
 
@@ -22,8 +21,7 @@ export class Aside {
   }
 
   // A list is only built anew when it says something else: a button does not go away under a finger.
-  draw(alarms, marks) {
-    const all = inDutyOrder(alarms);
+  draw(all, marks) {
     const lists = Object.entries(LISTS).map(([name, belongs]) => [name, all.filter(belongs)]);
     const set = marks.filter((each) => each.mark !== "shelved");
     const idle = marks.filter((each) => each.mark === "shelved" && !lists[0][1].some((alarm) => shelfOf(alarm) === each.key));

@@ -21,7 +21,9 @@ export function drawCalls(alarms, site, onOpen) {
   if (bar.dataset.state === state) return;
   bar.dataset.state = state;
   const more = late.length > most ? make("strong", { textContent: word("call120More", { n: late.length - most }) }) : "";
-  bar.replaceChildren(...late.slice(0, most).map((each) => card(each, site, onOpen)), more);
+  const cards = late.slice(0, most).map((each) => card(each, site, onOpen));
+  cards.at(-1)?.firstElementChild.append(more);
+  bar.replaceChildren(...cards);
 }
 
 function card(alarm, site, onOpen) {

@@ -3,9 +3,9 @@
 import { get, post } from "./api.js";
 import { Aside } from "./aside.js";
 import { drawCalls } from "./calls.js";
-import { find, make, say, show } from "./dom.js";
+import { fillIn, find, make, say, show } from "./dom.js";
 import { drawEntry, listenEntry } from "./entry.js";
-import { List, badgeText, inDutyOrder, isMain, stateText } from "./list.js";
+import { List, badgeText, isMain, stateText, topUntaken } from "./list.js";
 import { drawMarkForm, drawTests, isTest, listenMarks } from "./marks.js";
 import { drawPasses, listenPasses } from "./passes.js";
 import { Panel } from "./panel.js";
@@ -16,9 +16,13 @@ import { chooseDevices, drawSystem } from "./system.js";
 import { CLASSES } from "./names.js";
 import { classIcon, className, clockText, language, markName, reasonName, spanText, speak, spotName, word } from "./words.js";
 
+const DRAW_EVERY_MS = 100;
+
 let session = {};
 let selected = "";
 let lastState = "connecting";
+let pending = 0; // the timer of the next drawing
+let drawnAt = 0;
 
 const sound = new Sound();
 const stream = new Stream(onChange, () => enter());
@@ -56,12 +60,21 @@ function onChange(kind, details) {
     show(find("news-bar"), true);
   }
   for (const alarm of (details.fresh || []).filter(isMain)) say(find("announce"), `${badgeText(alarm)} ${spotName(alarm)}`);
-  if (kind === "snapshot" || kind === "change") drawAlarms();
-  if (kind === "beat" || kind === "snapshot") drawCounts();
+  if (kind === "snapshot" || kind === "change") drawSoon();
+  if (kind === "beat") drawCounts();
   if (kind === "fresh") drawFreshness();
 }
 
+// At once; in a flood ten times a second, so that a page of thousands still answers to a click.
+function drawSoon() {
+  if (pending) return;
+  pending = setTimeout(drawAlarms, Math.max(0, drawnAt + DRAW_EVERY_MS - performance.now()));
+}
+
 function drawAlarms() {
+  clearTimeout(pending);
+  pending = 0;
+  drawnAt = performance.now();
   const ordered = list.draw(stream.alarms.values(), selected);
   const alarm = stream.alarms.get(selected);
   if (alarm || !selected) panel.open(alarm || null);
@@ -69,7 +82,7 @@ function drawAlarms() {
   drawFirst(ordered);
   drawCalls(ordered, session.title, select);
   drawTests([...stream.marks.values()], stream.now());
-  aside.draw(stream.alarms.values(), [...stream.marks.values()]);
+  aside.draw(list.all, [...stream.marks.values()]);
   drawCounts();
   list.tick(stream.now());
   panel.tick(stream.now());
@@ -94,23 +107,27 @@ function drawFirst(ordered) {
   show(find("first"), Boolean(first));
   if (!first) return;
   find("first").className = isTest(first) ? "test" : "";
-  find("first").replaceChildren(make("button", { type: "button", on: { click: () => select(first.id) } },
+  fillIn(find("first"), [first.id, first.version, language()], () => [make("button", { type: "button", on: { click: () => select(first.id) } },
     make("b", { textContent: [...first.marks.map(markName), word("firstFire")].join(" ") }), first.is_confirmed ? make("b", { textContent: word("fireConfirmed") }) : "", make("time", { textContent: clockText(Date.parse(first.raised_at)) }),
-    make("strong", { textContent: spotName(first) }), make("span", { textContent: first.title }), make("span", { textContent: stateText(first) })));
+    make("strong", { textContent: spotName(first) }), make("span", { textContent: first.title }), make("span", { textContent: stateText(first) }))]);
 }
 
 function drawCounts() {
   const { counts } = stream;
-  if (!counts) return;
+  if (pending) drawAlarms(); // the numbers are those of the rows at every instant
+  else if (counts) drawTotals(counts);
+}
+
+function drawTotals(counts) {
   const shown = Object.fromEntries(Object.keys(CLASSES).map((name) => [name, 0]));
   const main = [...stream.alarms.values()].filter(isMain);
   for (const alarm of main) shown[alarm.class] += 1;
-  find("classes").replaceChildren(...Object.entries(shown).map(([name, n]) => make("li", { className: `class-${name} ${n ? "some" : "none"}` },
+  fillIn(find("classes"), [shown, language()], () => Object.entries(shown).map(([name, n]) => make("li", { className: `class-${name} ${n ? "some" : "none"}` },
     make("span", { textContent: `${classIcon(name)} ${className(name)}` }), make("b", { textContent: String(n) }))));
   const { total, online, offline, unknown } = counts.devices;
   const chip = (state, n) => make("li", { className: `devices-${state} ${n ? "some" : "none"}` },
     make("button", { type: "button", on: { click: () => { chooseDevices(state); drawSystem(); } } }, make("span", { textContent: word(state) }), make("b", { textContent: String(n) })));
-  find("devices").replaceChildren(chip("unknown", unknown), chip("offline", offline), chip("online", `${online}/${total}`));
+  fillIn(find("devices"), [counts.devices, language()], () => [chip("unknown", unknown), chip("offline", offline), chip("online", `${online}/${total}`)]);
   const muted = stream.alarms.size - main.length;
   say(find("quiet"), word(muted ? "quietBut" : "quiet", { total, online, offline, unknown, muted }));
   show(find("quiet"), main.length === 0 && find("waiting").hidden);
@@ -180,7 +197,7 @@ function followSound() {
   say(mute, word("mute"));
   mute.title = word("muteHelp");
   mute.className = loud && loud !== "lost" ? "loud" : "";
-  const top = inDutyOrder(stream.alarms.values()).find((each) => each.handling === "new" && isMain(each));
+  const top = topUntaken(stream.alarms.values());
   const title = top ? `(${[...stream.alarms.values()].filter(isMain).length})${[...top.marks.map(markName), className(top.class)].join(" ")} ${top.place}` : session.title || "";
   const isLost = isIn && ["stale", "dead"].includes(stream.state());
   if (document.title !== title || isLost) document.title = isLost ? word("staleTitle") : title;
@@ -215,7 +232,7 @@ function listen() {
   find("logout").addEventListener("click", async () => { await post("/api/v1/logout"); await enter(); });
   find("system").addEventListener("toggle", drawSystem);
   find("aside").addEventListener("toggle", () => {
-    aside.draw(stream.alarms.values(), [...stream.marks.values()]);
+    aside.draw(list.all, [...stream.marks.values()]);
     if (find("aside").open) find("aside").scrollIntoView({ block: "nearest" });
     panel.follow();
   });
@@ -231,7 +248,7 @@ function listen() {
   find("keys").addEventListener("change", (event) => localStorage.setItem("keys", event.target.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     if (!session.user || event.repeat || !find("keys").checked) return;
-    const top = inDutyOrder(stream.alarms.values()).find((each) => each.handling === "new" && isMain(each));
+    const top = topUntaken(stream.alarms.values());
     const keys = { F2: mute, F3: () => top && isFresh() && take(top, list.isSteady(top.id)), Escape: () => select("") };
     if (!keys[event.key]) return;
     event.preventDefault();

@@ -11,6 +11,14 @@ export function make(tag, options = {}, ...children) {
   return element;
 }
 
+// Build the children anew only when they say something else: a button does not go away under a finger.
+export function fillIn(element, state, children) {
+  const said = JSON.stringify(state);
+  if (element.dataset.said === said) return;
+  element.dataset.said = said;
+  element.replaceChildren(...children());
+}
+
 export function show(element, isShown) {
   if (element.hidden === isShown) element.hidden = !isShown;
 }

@@ -5,18 +5,27 @@ import { find, make, say, show } from "./dom.js";
 import { isTest } from "./marks.js";
 import { CLASSES } from "./names.js";
 import { drawLimit, limitOf } from "./respond.js";
-import { call120Text, classIcon, className, clockText, markName, spanText, spotName, whatText, word } from "./words.js";
+import { call120Text, classIcon, className, clockText, language, markName, spanText, spotName, whatText, word } from "./words.js";
 
 const STEADY_MS = 500; // a row that has just moved does not take a click meant for another
 const MOST_MEMBERS = 100;
-const RANK = Object.keys(CLASSES);
+const RANK = Object.fromEntries(Object.keys(CLASSES).map((name, place) => [name, place]));
 
-export function inDutyOrder(alarms) {
-  return [...alarms].sort((a, b) => isTest(a) - isTest(b) || RANK.indexOf(a.class) - RANK.indexOf(b.class)
+function byDuty(a, b) {
+  return isTest(a) - isTest(b) || RANK[a.class] - RANK[b.class]
     || (a.suppressed_by !== "") - (b.suppressed_by !== "")
     || (a.handling !== "new") - (b.handling !== "new")
     || b.point.startsWith("@") - a.point.startsWith("@") // a confirmed fire before those it consists of
-    || a.raised_at.localeCompare(b.raised_at) || (a.id < b.id ? -1 : 1));
+    || a.raised_at.localeCompare(b.raised_at) || (a.id < b.id ? -1 : 1);
+}
+
+export const inDutyOrder = (alarms) => [...alarms].sort(byDuty);
+
+// The first that nobody has taken; asked every second, so without sorting thousands.
+export function topUntaken(alarms) {
+  let top;
+  for (const each of alarms) if (each.handling === "new" && isMain(each) && (!top || byDuty(each, top) < 0)) top = each;
+  return top;
 }
 
 // Annunciated: neither shelved, nor under a cause, nor out of service. The others have their own lists (aside.js).
@@ -50,10 +59,12 @@ export class List {
     this.rows = new Map();
     this.onOpen = onOpen;
     this.onTake = onTake;
+    this.all = []; // everything that is open, in duty order
   }
 
   draw(alarms, selected) {
     const all = inDutyOrder(alarms);
+    this.all = all;
     const members = countMembers(all);
     const ordered = all.filter(isMain);
     say(find("waiting"), members.has("") ? word("waiting", { n: members.get("") }) : "");
@@ -67,18 +78,19 @@ export class List {
     }
     const parent = find("rows");
     parent.classList.toggle("long", ordered.length > 200);
+    const focused = document.activeElement;
+    let next = parent.firstElementChild; // what stands where the row of this turn belongs
     ordered.forEach((alarm, place) => {
       const row = this.rows.get(alarm.id) || this.add(alarm);
-      if (parent.children[place] !== row.element) {
-        parent.insertBefore(row.element, parent.children[place] || null);
-        row.movedAt = performance.now();
-      } else if (row.place !== place) {
-        row.movedAt = performance.now();
-      }
+      if (next && next !== row.element && next.nextElementSibling === row.element) next.remove(); // one went down: not all others up
+      else if (next !== row.element) parent.insertBefore(row.element, next);
+      next = row.element.nextElementSibling;
+      if (row.place !== place) row.movedAt = performance.now();
       row.place = place;
       fill(row, alarm, alarm.id === selected, members.get(alarm.id) || 0);
       this.unfold(row, all);
     });
+    if (document.activeElement !== focused && parent.contains(focused)) focused.focus({ preventScroll: true });
     return ordered;
   }
 
@@ -109,7 +121,6 @@ export class List {
 
   // The consequences of a cause, one short line each, under its row.
   unfold(row, all) {
-    this.all = all;
     const members = row.members && row.isUnfolded ? all.filter((each) => each.suppressed_by === row.alarm.id) : [];
     show(row.unfold, row.members > 0);
     say(row.unfold, row.members ? word(row.isUnfolded ? "foldMembers" : "unfoldMembers", { n: row.members }) : "");
@@ -138,7 +149,10 @@ export class List {
 }
 
 function fill(row, alarm, isSelected, members) {
+  const state = `${isSelected} ${members} ${language()}`;
+  if (row.alarm === alarm && row.filled === state) return;
   row.alarm = alarm;
+  row.filled = state;
   const names = [`class-${alarm.class}`, alarm.handling === "new" ? "untaken" : "taken", alarm.condition];
   if (isSelected) names.push("selected");
   if (isTest(alarm)) names.push("test");
