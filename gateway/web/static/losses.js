@@ -6,6 +6,7 @@ export const COUNTERS = {
   inputs_refused: ["现场数据被拒收", "Field input refused"],
   inbox_dropped: ["收件队列满,丢弃", "Inbox full: dropped"],
   readings_not_stored: ["读数没有存下", "Readings not stored"],
+  records_not_stored: ["记录没有存下", "Records not stored"],
   steps_not_stored: ["判断结果没有存下", "Decisions not stored"],
   outbox_dropped_readings: ["空间不够,丢弃未上传的读数", "Out of room: readings dropped"],
   mqtt_subscribe_failed: ["订阅失败", "Subscription failed"],
