@@ -111,8 +111,11 @@ export class Operate {
       image.src = `${this.picture}${this.picture.includes("?") ? "&" : "?"}_=${Date.now()}`;
     } } });
     show(image, false);
-    image.src = this.picture;
-    const element = make("figure", {}, image, make("figcaption", {}, note, again));
+    // Cookies know no ports: a camera that has the gateway's own name would be sent the session.
+    const isOurs = new URL(this.picture, location.href).hostname === location.hostname;
+    if (isOurs) say(note, word("pictureNone"));
+    else image.src = this.picture;
+    const element = make("figure", {}, image, make("figcaption", {}, note, isOurs ? "" : again));
     this.shown = { address: this.picture, element };
     return element;
   }
