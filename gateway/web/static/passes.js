@@ -4,7 +4,7 @@
 import { Refused, get } from "./api.js";
 import { find, make, say, show } from "./dom.js";
 import { csv, save } from "./sheet.js";
-import { clockText, dayText, directionName, passResult, placeName, wayName, word } from "./words.js";
+import { clockText, dayText, directionName, instantOf, passResult, placeName, wayName, word } from "./words.js";
 
 const PAGE = 100;
 const MOST_IN_FILE = 20_000; // rows; more than a month of a busy estate's door
@@ -45,12 +45,12 @@ async function drawDoors() {
 // What the form asks for, as the API wants it.
 function wanted(limit, before) {
   const { door, person, result, since, until } = find("passes-form").elements;
-  const asked = { limit, before, device: door.value, credential: person.value.trim(), result: result.value, since: instant(since.value, 0), until: instant(until.value, 60_000) };
+  const asked = { limit, before, device: door.value, credential: person.value.trim(), result: result.value, since: instantText(since.value, 0), until: instantText(until.value, 60_000) };
   return new URLSearchParams(Object.entries(asked).filter(([, value]) => value !== null && value !== ""));
 }
 
-// The end of a minute that somebody has chosen belongs to it.
-const instant = (text, moreMs) => (text ? new Date(Date.parse(text) + moreMs).toISOString() : "");
+// By the clock of the site, wherever the screen is. A minute that somebody has chosen as the end belongs to it.
+const instantText = (text, moreMs) => (text ? new Date(instantOf(text) + moreMs).toISOString() : "");
 
 async function load(before) {
   if (before === null) shown = 0;

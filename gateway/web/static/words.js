@@ -331,6 +331,15 @@ export function clockText(instant, withDate = false) {
 // 2026-01-15, as the site's calendar has it.
 export const dayText = (instant) => new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short" }).format(instant);
 
+// The instant at which the site's clocks show 2026-01-15T10:40. Twice: the first guess may be on the other side of a change.
+export function instantOf(text) {
+  const wanted = Date.parse(`${text}Z`);
+  const format = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" });
+  const shownAt = (instant) => Date.parse(`${format.format(instant).replace(" ", "T")}Z`);
+  const guess = wanted - (shownAt(wanted) - wanted);
+  return guess - (shownAt(guess) - wanted);
+}
+
 // A length of time in words: 42 秒, 4 分钟 12 秒, 3 小时 5 分钟.
 export function spanWords(seconds) {
   const s = Math.max(0, Math.floor(seconds));
