@@ -190,10 +190,19 @@ class FakeGateway:
         return found[:limit]
 
     async def passes(
-        self, limit: int, before: int | None, device_id: str | None, credential: str | None = None
+        self,
+        limit: int,
+        before: int | None,
+        device_id: str | None,
+        credential: str | None = None,
+        *,
+        result: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Sequence[Mapping[str, Any]]:
-        found = [each for each in self.doors if device_id in {None, each["device_id"]}]
-        found = [each for each in found if credential in {None, each["credential"]}]
+        asked = {"device_id": device_id, "credential": credential, "result": result}
+        found = [each for each in self.doors if all(value in {None, each[key]} for key, value in asked.items())]
+        found = [each for each in found if (not since or each["at"] >= since) and (not until or each["at"] < until)]
         return [each for each in reversed(found) if before is None or each["seq"] < before][:limit]
 
     def raise_alarm(

@@ -53,6 +53,21 @@ def test_a_pass_is_on_record_with_who_where_how_and_what_came_of_it(tmp_path: Pa
     assert newest.seq > oldest.seq
 
 
+def test_passes_are_found_by_result_and_time(tmp_path: Path) -> None:
+    """From an instant on, before another, and only what came of it; together with all else that is asked."""
+    store = journal(tmp_path)
+    for seconds in range(6):
+        result = "denied" if seconds % 2 else "granted"
+        commit(store, said(seconds, id=f"C{seconds}", result=result), seconds=seconds)
+    reader = PassReader(str(tmp_path))
+    try:
+        found = reader.page(50, None, DOOR, result="denied", since=now(1).utc, until=now(5).utc)
+        assert [each.credential for each in found] == ["C3", "C1"]
+        assert [each.credential for each in reader.page(1, None, None, since=now(4).utc)] == ["C5"]
+    finally:
+        reader.close()
+
+
 def test_the_same_card_again_is_another_pass(tmp_path: Path) -> None:
     """Whoever goes in, out and in again is recorded three times."""
     store = journal(tmp_path)

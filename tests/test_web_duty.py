@@ -34,6 +34,7 @@ def told_site() -> Site:
     said: dict[str, Any] = {
         "response": RESPONSE, "response_en": "Send two people with extinguishers", "respond_within_s": 60.0,
         "cause": "油烟或明火", "consequence": "楼道被烟封住",
+        "cause_en": "Cooking or fire", "consequence_en": "Smoke fills the stairs",
     }  # fmt: skip
     site = small_site(rooms=ROOMS)
     return dataclasses.replace(site, rules=tuple(dataclasses.replace(each, **said) for each in site.rules))
@@ -134,6 +135,9 @@ async def test_the_response_is_the_first_thing_in_the_panel() -> None:
         await expect(page.locator("#response")).to_be_in_viewport(ratio=1)
         await page.click("header button.language")
         await expect(page.locator("#response")).to_contain_text("Send two people with extinguishers")
+        await expect(page.locator("#why")).to_contain_text(
+            "Cooking or fire. If nothing is done: Smoke fills the stairs"
+        )
         await expect(page.locator("#response .within")).to_have_text("respond within 1 min")
 
 

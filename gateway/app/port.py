@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -117,10 +118,19 @@ class Port:
         return [_with_name(each) for each in await self._ask(lambda: self._operations.page(limit, before))]
 
     async def passes(
-        self, limit: int, before: int | None, device_id: str | None, credential: str | None = None
+        self,
+        limit: int,
+        before: int | None,
+        device_id: str | None,
+        credential: str | None = None,
+        *,
+        result: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Sequence[Mapping[str, Any]]:
         """Who went through which door, newest first."""
-        found = await self._ask(lambda: self._passes.page(limit, before, device_id, credential))
+        read = partial(self._passes.page, result=result, since=since, until=until)
+        found = await self._ask(lambda: read(limit, before, device_id, credential))
         return [each._asdict() for each in found]
 
     async def watch_uplinks(self, interval_s: float, seen: Callable[[Mapping[str, UplinkHealth]], None]) -> None:

@@ -106,11 +106,27 @@ class PassReader:
     def __init__(self, directory: str) -> None:
         self._db = open_reader(directory, GATEWAY_FILE)
 
-    def page(self, limit: int, before: int | None, device_id: str | None, credential: str | None = None) -> list[Pass]:
-        """The newest first, strictly before the number ``before``; of one door, of one credential, or of all."""
-        wanted: dict[str, str | int | None] = {"device_id": device_id, "credential": credential}
-        asked = {column: value for column, value in wanted.items() if value is not None}
-        where = " AND ".join(["seq < ?", *(f"{column} = ?" for column in asked)])
+    def page(
+        self,
+        limit: int,
+        before: int | None,
+        device_id: str | None,
+        credential: str | None = None,
+        *,
+        result: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[Pass]:
+        """The newest first, strictly before the number ``before``; of one door, credential, result, time, or of all."""
+        wanted: dict[str, str | int | None] = {
+            "device_id = ?": device_id,
+            "credential = ?": credential,
+            "result = ?": result,
+            "at_ms >= ?": None if since is None else codec.to_ms(since),
+            "at_ms < ?": None if until is None else codec.to_ms(until),
+        }
+        asked = {condition: value for condition, value in wanted.items() if value is not None}
+        where = " AND ".join(["seq < ?", *asked])
         rows = self._db.execute(
             "SELECT seq, at_ms, device_ms, device_id, credential, way, direction, result FROM passes"  # noqa: S608 - constants
             f" WHERE {where} ORDER BY seq DESC LIMIT ?",

@@ -37,7 +37,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 NO_LOSSES = frozenset(
     {
         "alarm_events", "calls_late", "clock_steps", "commit_stalls", "inbox_merged", "inputs_repeated", "modbus_polls",
-        "notice_retries", "notices_merged", "task_restarts",
+        "notice_retries", "notices_merged", "operations", "task_restarts",
     }
 )  # fmt: skip
 MOST_MEMBERS = 500

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from gateway.model import Actor, Site
 from gateway.web.answers import json_answer, told
@@ -57,6 +57,9 @@ async def passes(
     device: Annotated[str | None, Query(max_length=200)] = None,
     *,
     credential: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+    result: Annotated[str | None, Query(min_length=1, max_length=64, description="granted, denied, ...")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="from this instant on")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="before this instant")] = None,
 ) -> Response:
     """Who went through which door, newest first; ``before`` is the ``next`` of the page before. ``credential`` (a
     whole number) is for supervisors, and on record.
@@ -68,7 +71,7 @@ async def passes(
             raise Problem(403, "wrong_role", role=session.role)
         actor = Actor(session.user, session.role, "console")
         await web.users.audit(actor, "passes.searched", {"credential": _masked(credential), "device": device or ""})
-    found = await web.port.passes(limit, before, device, credential)
+    found = await web.port.passes(limit, before, device, credential, result=result, since=since, until=until)
     following = found[-1]["seq"] if len(found) == limit else None
     views = [_view(each, web.port.site(), is_whole=is_whole) for each in found]
     return json_answer({"passes": views, "next": following})

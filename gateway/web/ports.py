@@ -136,7 +136,15 @@ class GatewayPort(Protocol):
         ...
 
     async def passes(
-        self, limit: int, before: int | None, device_id: str | None, credential: str | None = None
+        self,
+        limit: int,
+        before: int | None,
+        device_id: str | None,
+        credential: str | None = None,
+        *,
+        result: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Sequence[Mapping[str, Any]]:
         """Who went through a door, newest first, with numbers below ``before``: seq, at, device_at, device_id,
         credential, way, direction, result.

@@ -38,6 +38,7 @@ export const KINDS = {
   returned: ["已恢复", "returned"],
   taken: ["接警", "taken"],
   verified: ["核实", "verified"],
+  operated: ["手动操作", "operated"],
   noted: ["备注", "noted"],
   arrived: ["到场", "arrived"],
   closed: ["办结", "closed"],

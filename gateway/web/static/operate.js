@@ -38,8 +38,9 @@ export class Operate {
   // Only when it says something else: a button does not go away under a finger.
   draw() {
     if (!this.element) return;
-    const mine = this.panel.alarm?.is_open ? this.offers : [];
-    const state = JSON.stringify([language(), this.picture, mine, this.asking, this.said]);
+    const { is_open: isOpen, handling } = this.panel.alarm || {};
+    const mine = isOpen && handling !== "closed" ? this.offers : [];
+    const state = JSON.stringify([language(), this.picture, mine, handling === "new", this.asking, this.said]);
     if (this.element.dataset.state === state) return;
     this.element.dataset.state = state;
     this.element.replaceChildren(...(this.picture ? [this.drawPicture()] : []), ...mine.map((each, place) => this.row(each, place)),
@@ -51,6 +52,7 @@ export class Operate {
   row(offer, place) {
     const button = (text, more, click) => make("button", { type: "button", className: more, textContent: text, on: { click } });
     if (!offer.may_operate) return make("p", { textContent: word("operateOthers", { title: titleOf(offer) }) });
+    if (this.panel.alarm.handling === "new") return make("p", { textContent: word("operateTakeFirst", { title: titleOf(offer) }) });
     if (this.asking !== place) return make("div", { className: "verbs" }, button(`${titleOf(offer)}…`, "act operate", () => this.ask(place)), make("span", { className: "caption", textContent: whereOf(offer) }));
     return make("div", { className: "verbs group asking" },
       make("span", { className: "caption", textContent: word("operateAsk", { title: titleOf(offer), where: whereOf(offer) }) }),

@@ -142,6 +142,7 @@ const WORDS = {
   operateAsk: ["要{title}吗?{where}", "{title}? {where}"],
   operateYes: ["是,{title}", "Yes: {title}"],
   operateNo: ["不,先不要", "No, not now"],
+  operateTakeFirst: ["先按「接警」,再{title}", "Take the alarm first, then: {title}"],
   operateOthers: ["{title}:您的账号没有这个权限", "{title}: your role may not"],
   operateSending: ["正在下达:{title}…", "Sending: {title}…"],
   operateSent: ["已下达:{title},等设备回答…", "Commanded: {title}. Waiting for the device…"],
