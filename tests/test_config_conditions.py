@@ -100,7 +100,8 @@ def test_what_a_rule_says_beside_its_condition(site: Site) -> None:
     """Calendars, the three sentences, the time to respond, shelving, grouping, repeating."""
     rule = rule_of(site, "no-life")
     assert (rule.only, rule.unless) == ("daytime", "")
-    assert rule.consequence == "住户可能倒在家里"
+    assert (rule.cause, rule.cause_en) == ("门、水表、人体移动 12 小时没有变化", "")
+    assert (rule.consequence, rule.consequence_en) == ("住户可能倒在家里", "The resident may have fallen")
     assert (rule.response, rule.response_en) == ("现在打电话给住户", "Call the resident now")
     assert (rule.respond_within_s, rule.shelvable_s, rule.tells[0].every_s) == (60, 0, 60)
     assert rule_of(site, "break-in").shelvable_s == 7200

@@ -100,6 +100,16 @@ async def test_the_response_is_in_the_language_asked_for(language: str, says: st
         assert (rule["cause"], rule["consequence"]) == ("油烟或明火", "楼道被烟封住")
 
 
+async def test_cause_and_consequence_are_told_in_the_language_asked_for() -> None:
+    """In English where the rule has it, in Chinese for everybody else."""
+    said = told_site(cause_en="Cooking or flames", consequence_en="Smoke fills the stairs")
+    async with running_web(said) as web, web.officer() as duty:
+        path = f"/api/v1/alarms/{alarm_key(web.gateway.raise_alarm().id)}"
+        english, chinese = [(await duty.get(f"{path}?lang={each}")).json()["rule"] for each in ("en", "zh")]
+        assert (english["cause"], english["consequence"]) == ("Cooking or flames", "Smoke fills the stairs")
+        assert (chinese["cause"], chinese["consequence"]) == ("油烟或明火", "楼道被烟封住")
+
+
 async def test_without_an_english_response_the_chinese_one_is_told() -> None:
     """Better read with a dictionary than not at all."""
     async with running_web(told_site(response_en="")) as web, web.officer() as duty:
