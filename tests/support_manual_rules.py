@@ -18,12 +18,13 @@ from tests.support_config import SAMPLE, checked
 
 CASES = Path(__file__).parent / "cases" / "manual-rules"
 MANUAL = (SAMPLE.parent / "docs" / "configuration.zh-CN.md").read_text("utf-8")
+BLOCKS = re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL)
 _CALENDARS = re.findall(r"```yaml\ncalendars:\n(.*?)```", MANUAL, re.DOTALL)
 
 
 def names() -> list[str]:
     """Every case."""
-    return sorted(path.stem for path in CASES.glob("*.yaml"))
+    return sorted(path.stem for path in CASES.glob("[0-9]*.yaml"))
 
 
 def text_of(name: str) -> str:
@@ -48,3 +49,18 @@ def together() -> Checked:
     """All of them in one site: nobody has only one rule."""
     with tempfile.TemporaryDirectory() as folder:
         return checked(lay_out(Path(folder), {f"mine-{name}": text_of(name) for name in names()}))
+
+
+@functools.cache
+def of_the_manual() -> Checked:
+    """The demo site with the rules, devices and profiles of the manual in place of its own rules."""
+    with tempfile.TemporaryDirectory() as folder:
+        rules = [text.removeprefix("rules:\n") for text in BLOCKS if text.startswith("rules:\n")]
+        target = lay_out(Path(folder), {})
+        for own in (target / "rules").glob("*.yaml"):
+            own.unlink()  # some have names that the manual uses too
+        (target / "rules" / "manual.yaml").write_text("rules:\n" + "".join(rules), "utf-8")
+        for text in BLOCKS:
+            if found := re.match(r"# (\S+\.yaml)\n", text):
+                (target / found[1]).write_text(text, "utf-8")
+        return checked(target)
