@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.calendars import longest_open_s
+from gateway.config.calendars import longest_open_s, never_both
 from gateway.config.desk import Mould
 from gateway.config.possible import verdict
 from gateway.config.units import converted
@@ -24,8 +24,13 @@ def mould(name: str, kind: str, low: float | None = None, high: float | None = N
 
 
 POINTS = [mould("on", "bool"), mould("power", "float", 0, 3000), mould("floor", "int", -2, 60), mould("state", "text")]
+POINTS += [mould("volts", "float", 60, 5000), mould("mode", "text")]
+PLAIN = [
+    *("on", "!on", "state == 'open'", "state != 'open'", "power > floor", "floor >= power", "power == volts"),
+    *("volts != floor", "state == mode", "state != mode", "mode < 'm'", r"mode == 'it\'s'"),
+]
 COMPARISONS = st.one_of(
-    st.sampled_from(["on", "!on", "state == 'open'", "state != 'open'", "power > floor", "floor >= power"]),
+    st.sampled_from(PLAIN),
     st.builds(
         "{} {} {}".format,
         st.sampled_from(["power", "floor"]),
@@ -44,6 +49,8 @@ VALUES = st.fixed_dictionaries(
         "power": st.floats(0, 3000) | st.sampled_from([0.0, 3.0, 3.5, 60.0, 61.0, 1000.0, 3000.0]),
         "floor": st.integers(-2, 60).map(float),
         "state": st.sampled_from(["open", "closed", ""]),
+        "volts": st.floats(60, 5000) | st.sampled_from([60.0, 61.0, 1000.0, 3000.0, 5000.0]),
+        "mode": st.sampled_from(["open", "closed", "it's"]),
     }
 )
 
@@ -69,6 +76,11 @@ def test_what_is_called_impossible_is_never_true(expression: str, moments: list[
         ("state == 'open' && state == 'closed'", False),
         ("power >= 0", True),
         ("power > -1 || on", True),
+        ("power == volts", None),
+        ("floor > volts", False),
+        ("state != mode", None),
+        ("state < 'a' && state > 'b'", None),  # texts are not put in order
+        ("state == 'it\\'s'", None),
         ("power * 2.0 > 9000", None),  # what computes is not judged
         ("power > 100 && on // never: power > 9999", None),
     ],
@@ -144,6 +156,15 @@ def test_there_and_back_is_the_same(number: float, units: tuple[str, str]) -> No
     there = converted(number, *units)
     assert there is not None
     assert converted(there, units[1], units[0]) == pytest.approx(number, rel=1e-12, abs=1e-9)
+
+
+def test_days_off_of_unless_are_time() -> None:
+    """Working hours, unless it is a working day: that is what holidays are."""
+    days = frozenset(range(5))
+    hours = (Window(days, 8 * 60, 17 * 60),)
+    assert never_both(Calendar("a", hours), Calendar("b", hours))
+    assert not never_both(Calendar("a", hours), Calendar("b", hours, frozenset({"2026-10-01"})))
+    assert never_both(Calendar("a", hours, frozenset({"2026-10-01"})), Calendar("b", hours, frozenset({"2026-10-01"})))
 
 
 def test_the_longest_time_a_calendar_leaves() -> None:

@@ -154,7 +154,9 @@ def is_defined(findings: Findings, name: str, calendars: Mapping[str, Calendar |
 
 
 def never_both(only: Calendar | None, unless: Calendar | None) -> bool:
-    """Is there no minute of a week inside ``only`` and outside ``unless``? Days off are left aside."""
+    """Is there no minute of a week inside ``only`` and outside ``unless``?"""
+    if unless is not None and unless.off - (only.off if only is not None else frozenset()):
+        return False  # on its days off there is time
     week = (1 << _WEEK_MIN) - 1
     inside = week if only is None else _minutes(only.windows)
     return not inside & ~(0 if unless is None else _minutes(unless.windows))

@@ -57,7 +57,7 @@ def _say_run_on(findings: Findings, outcome: str, part: Part) -> None:
 def _check_delay(findings: Findings, item: RuleItem, longest_s: float | None, part: Part) -> None:
     """A delay begins anew whenever the calendar opens; only stillness waits meanwhile."""
     delay_s = item.when.for_
-    if longest_s is None or delay_s < longest_s or item.when.still is not None:
+    if longest_s is None or delay_s <= longest_s or item.when.still is not None:
         return
     findings.add(
         "E613",

@@ -17,11 +17,13 @@ from gateway.config.reach import ignored, reach_of, words_of
 from gateway.model import Value
 
 Compile = Callable[[str, Mapping[str, str]], Callable[[Mapping[str, Value]], bool | None]]
-_MOST = 20_000  # combinations that are tried; 3 µs each
+_MOST = 5_000  # combinations that are tried; 3 µs each
 _PLAIN = re.compile(r"[\sx&|!()<>=]*")  # where names, numbers and texts are x: nothing is computed
 _MINUS = re.compile(r"(?<=[<>=(&|])(\s*)-(?=\s*\d)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE]\d+)?")
-_OTHER_WORD = "\0"  # a text that no expression names
+_OTHER_WORDS = ("\0", "\1")  # texts that no expression names
+_SIMPLE_TEXT = re.compile(r"""'[^'\\]*'|"[^"\\]*\"""")
+_ORDERS_TEXT = re.compile(r"""[<>]=?\s*['"]|['"]\s*[<>]""")
 
 
 def verdict(expression: str, moulds: Sequence[Mould], compiled: Compile) -> bool | None:
@@ -32,7 +34,11 @@ def verdict(expression: str, moulds: Sequence[Mould], compiled: Compile) -> bool
     by_name = {mould.base: mould for mould in moulds}
     names = [each.text for each in names_in(expression)]
     numbers, words = _constants(expression)
-    domains = [_domain(by_name.get(name), numbers, words) for name in names]
+    used = [by_name.get(name) for name in names]
+    if _orders_texts(expression, used):
+        return None
+    numbers += [end for each in used if each is not None for end in _ends(each)]  # of all: they may be compared
+    domains = [_domain(each, numbers, words) for each in used]
     if any(not each for each in domains) or math.prod(map(len, domains)) > _MOST:
         return None
     answer = compiled(expression, types | {name: "bool" for name in names if name not in types})
@@ -47,8 +53,22 @@ def _is_plain(expression: str) -> bool:
     return _PLAIN.fullmatch(kept) is not None
 
 
+def _orders_texts(expression: str, used: Sequence[Mould | None]) -> bool:
+    """Are texts put in order, rather than told apart?"""
+    texts = sum(each is not None and each.type == "text" for each in used)
+    return _ORDERS_TEXT.search(expression) is not None or (texts > 1 and re.search("[<>]", expression) is not None)
+
+
+def _ends(mould: Mould) -> list[float]:
+    reach = reach_of(mould)
+    return [each for each in (reach.low, reach.high) if each is not None]
+
+
 def _blotted(token: re.Match[str]) -> str:
-    if token["call"] or (token["number"] and not _NUMBER.fullmatch(token["number"])):
+    is_odd = (token["number"] and not _NUMBER.fullmatch(token["number"])) or (
+        token["text"] and not _SIMPLE_TEXT.fullmatch(token["text"])
+    )
+    if token["call"] or is_odd:
         return "?"
     return " " if token["comment"] else "x"
 
@@ -71,10 +91,9 @@ def _domain(mould: Mould | None, numbers: Sequence[float], words: Sequence[str])
     if mould.type == "text":
         known = words_of(mould)
         silent = ignored(mould)
-        return list(known) if known is not None else [each for each in (*words, _OTHER_WORD) if each not in silent]
+        return list(known) if known is not None else [each for each in (*words, *_OTHER_WORDS) if each not in silent]
     reach = reach_of(mould)
-    ends = [each for each in (reach.low, reach.high) if each is not None]
-    around = _around([*numbers, *ends], whole=mould.type == "int")
+    around = _around(numbers, whole=mould.type == "int")
     return sorted({each for each in around if reach.spans(each)})
 
 
