@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.config.findings import DEFINED, Findings, Say, perhaps
+from gateway.config.hints import clock_for, date_for
 from gateway.config.shapes import OneOrMore, Shape, SiteFile, custom, one_or_more
 from gateway.config.shaping import Part, shape
 from gateway.config.tree import Entry
@@ -41,8 +42,14 @@ def _minute(value: object) -> object:
             "E117",
             f'"{value[:40]}" 不是时刻',
             f'"{value[:40]}" is not a time of day',
-            '写 "时:分",例如 "07:00",到 "24:00" 为止',
-            'write "hours:minutes", such as "07:00", up to "24:00"',
+            *(
+                (f'写 "{meant}"', f'write "{meant}"')
+                if (meant := clock_for(value))
+                else (
+                    '写 "时:分",例如 "07:00",到 "24:00" 为止',
+                    'write "hours:minutes", such as "07:00", up to "24:00"',
+                )
+            ),
         )
     return int(found[1]) * 60 + int(found[2]) if found[1] else _DAY_MIN
 
@@ -57,8 +64,11 @@ def _date(value: str) -> str:
         "E117",
         f'"{value[:40]}" 不是日期',
         f'"{value[:40]}" is not a date',
-        '写 "年-月-日",例如 "2026-10-01"',
-        'write "year-month-day", such as "2026-10-01"',
+        *(
+            (f'写 "{meant}"', f'write "{meant}"')
+            if (meant := date_for(value))
+            else ('写 "年-月-日",例如 "2026-10-01"', 'write "year-month-day", such as "2026-10-01"')
+        ),
     )
 
 
@@ -111,6 +121,15 @@ def _calendar(findings: Findings, name: str, raw: Any, part: Part) -> Calendar |
             return None
         several = shape(findings, Several, raw, part)
         return _made(name, several.windows, several.off) if several is not None else None
+    if not isinstance(raw, dict):
+        findings.add(
+            "E117",
+            part.entry.at(*part.path),
+            Say("日历要写从几点到几点", "a calendar says from when to when"),
+            subject=part.subject,
+            fix=Say(f'写 {name}: {{from: "22:00", to: "07:00"}}', f'write {name}: {{from: "22:00", to: "07:00"}}'),
+        )
+        return None
     single = shape(findings, Single, raw, part)
     return _made(name, [single], single.off) if single is not None else None
 

@@ -5,6 +5,7 @@ Per item of a file a device is shaped and checked once; the devices an ``each:``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from gateway.model import Bus, Device, DeviceParams, Place
 
 _COMMON = keys_of(DeviceItem)
 _AT = "{at}"
+_NO_ADDRESS = re.compile(r"^\d{3,}$|^[^-]*\d\s*(?:栋|号楼|幢|单元|楼|层|室)[^-]*$", re.ASCII)
 
 
 def read_devices(desk: Desk, entry: Entry) -> None:
@@ -42,6 +44,8 @@ def _read_item(desk: Desk, entry: Entry) -> None:
         driver = desk.via(profile.via) if profile else None
     item = shape(desk.findings, DeviceItem, {k: v for k, v in plain.items() if k in _COMMON}, part)
     addresses = _addresses(desk, item, part) if item is not None else ()
+    if addresses:
+        _check_written(desk, addresses[0], part)
     own = {k: v for k, v in plain.items() if k not in _COMMON}
     params = None
     if driver is not None:
@@ -56,6 +60,19 @@ def _read_item(desk: Desk, entry: Entry) -> None:
         _say_other_via(desk, bus, profile, part)
         return
     _cast(desk, _Batch(item, own, driver.device, params, profile, bus), addresses, part)
+
+
+def _check_written(desk: Desk, at: str, part: Part) -> None:
+    """An address in words, or a room number alone: all of it would be the name of a building."""
+    if not _NO_ADDRESS.search(at):
+        return
+    desk.findings.add(
+        "W114",
+        part.entry.at("at" if "at" in part.entry.plain else "each"),
+        Say(f'"{at}" 没有用 - 分段,整个会当作楼栋', f'"{at}" has no parts divided by -: all of it is a building'),
+        subject=part.subject,
+        fix=Say("写成 楼栋-单元-楼层-房号,例如 3-1-03-0301", "write building-unit-floor-room, such as 3-1-03-0301"),
+    )
 
 
 def _own_keys(desk: Desk, driver: DriverShape | None) -> list[str]:
@@ -92,7 +109,9 @@ def _check_names(desk: Desk, item: DeviceItem, part: Part) -> None:
             part.entry.at("profile"),
             Say(f'档案 "{item.profile}" 没有定义', f'profile "{item.profile}" is not defined'),
             subject=part.subject,
-            fix=perhaps(
+            fix=Say(f"写 {titled[0]}", f"write {titled[0]}")
+            if (titled := [each.id for each in desk.profiles.values() if each.title == item.profile])
+            else perhaps(
                 item.profile,
                 known,
                 Say("在 profiles/ 里为这个型号写一个文件", "write a file for this model in profiles/"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from datetime import date
 
 from gateway.config.findings import Say
 
@@ -85,6 +86,8 @@ _WORDS: Mapping[str, str] = {
     "周一": "mon", "周二": "tue", "周三": "wed", "周四": "thu", "周五": "fri", "周六": "sat", "周日": "sun",
     "monday": "mon", "tuesday": "tue", "wednesday": "wed", "thursday": "thu", "friday": "fri", "saturday": "sat",
     "sunday": "sun", "每天": "daily", "everyday": "daily", "工作日": "weekdays", "周末": "weekend",
+    "mon-fri": "weekdays", "周一到周五": "weekdays", "周一至周五": "weekdays", "双休日": "weekend",
+    "1": "mon", "2": "tue", "3": "wed", "4": "thu", "5": "fri", "6": "sat", "7": "sun",
     "物业": "property", "网格": "grid", "家属": "family", "街道": "street",
 }  # fmt: skip
 _SAMPLES: Mapping[str, str] = {
@@ -101,6 +104,8 @@ _UNITS: Mapping[str, str] = {
     "hour": "h", "hours": "h", "天": "d", "日": "d", "day": "d", "days": "d", "毫秒": "ms",
 }  # fmt: skip
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([^\d\s.]*)", re.ASCII)
+_CLOCK = re.compile(r"(上午|下午|早上|晚上|晚|早)?(\d{1,2})(?:[点时:.]?(\d{2})?(半)?)(?:分|整)?(am|pm)?", re.ASCII)
+_DATE = re.compile(r"(\d{4})\D(\d{1,2})\D(\d{1,2})\D?", re.ASCII)
 _SECONDS = {"h": 3600, "m": 60, "s": 1}
 
 
@@ -112,7 +117,33 @@ def key_for(written: str, allowed: Iterable[str]) -> str:
 
 def way_out(written: str, allowed: Iterable[str]) -> Say | None:
     """What to do about a key that has no counterpart: a place or a device in a condition."""
-    return _ALONE if written in _PLACES and {"point", "tag"} <= set(allowed) else None
+    known = set(allowed)
+    if written in {"time", "times", "hours", "时间"} and {"from", "to"} <= known:
+        return Say('写 from: "08:00", to: "12:00"', 'write from: "08:00", to: "12:00"')
+    return _ALONE if written in _PLACES and {"point", "tag"} <= known else None
+
+
+def clock_for(written: str) -> str:
+    """The time of day that was probably meant (8点: 08:00, 10:00pm: 22:00); "" where it is anybody's guess."""
+    text = unicodedata.normalize("NFKC", written).strip().lower().replace(" ", "")
+    found = _CLOCK.fullmatch(text)
+    if not found:
+        return ""
+    early, hour, minute, half, late = found.groups()
+    hours = int(hour) + (12 if late == "pm" and int(hour) < 12 else 0)
+    if early in {"下午", "晚上", "晚"} and hours < 12:
+        hours += 12
+    minutes = 30 if half else int(minute or 0)
+    return f"{hours:02d}:{minutes:02d}" if hours < 24 and minutes < 60 else ""
+
+
+def date_for(written: str) -> str:
+    """The date that was probably meant (2026/10/1: 2026-10-01); "" where there is no such date."""
+    found = _DATE.fullmatch(unicodedata.normalize("NFKC", written).strip())
+    try:
+        return date(*map(int, found.groups())).isoformat() if found else ""
+    except ValueError:
+        return ""
 
 
 def word_for(written: str, allowed: Iterable[str]) -> str:
