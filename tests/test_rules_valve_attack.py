@@ -56,7 +56,9 @@ REACHED = [
     ("gas-valve", "position"), ("door", "release"), ("siren", "on"), ("", "alarm"),
 ]  # fmt: skip
 ACTIONS = st.builds(
-    lambda reached, scope, value, is_safety, until: Action(*reached, scope, value, 10.0, is_safety, until),
+    lambda reached, scope, value, is_safety, until: Action(
+        reached[0], reached[1], scope, value, 10.0, is_safety, until
+    ),
     st.sampled_from(REACHED),
     st.sampled_from([Scope.UNIT, Scope.BUILDING, Scope.ZONE, Scope.SITE]),
     st.sampled_from([True, False, *VALUES]),
