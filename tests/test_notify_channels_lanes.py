@@ -177,14 +177,13 @@ async def test_a_batch_of_which_nothing_is_wanted_is_not_sent() -> None:
 
 
 async def test_five_hundred_at_once_and_the_fires_first() -> None:
-    """480 faults, then 20 fires, to one robot: every fire has its own message within a second, the faults are told."""
+    """480 faults, then 15 fires, to one robot: every fire has its own message before the faults, which are told too."""
     async with receiver(answer=YES, pause_s=0.01) as it:
         found = channels({"duty": {"wecom": robot(it)}})
         faults = [asyncio.create_task(found.send(notice(n))) for n in range(480)]
         await asyncio.sleep(0)
-        begun_s = asyncio.get_running_loop().time()
         await asyncio.gather(*(found.send(notice(n, "fire")) for n in range(15)))
-        assert asyncio.get_running_loop().time() - begun_s < 1.0
+        assert not all(each.done() for each in faults)
         (gate,) = found._gates.values()
         gate._begun_s.clear()  # the minute is over
         gate._admit()
