@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,10 @@ def line_of(broker: EmbeddedBroker) -> DemoLine:
     return DemoLine(Port("field", "field", broker.port), broker)
 
 
-def more(line: DemoLine, said: list[str]) -> list[str]:
-    """What the line has said so far, with what it says now."""
-    said.extend(line.look())
-    return said
+def hears(line: DemoLine, said: list[str], word: str) -> bool:
+    """Look once more; was ``word`` said by now?"""
+    said += line.look()
+    return word in "".join(said)
 
 
 async def test_a_cut_line_comes_back_by_itself(embedded_broker: EmbeddedBroker) -> None:
@@ -40,8 +41,8 @@ async def test_a_cut_line_comes_back_by_itself(embedded_broker: EmbeddedBroker) 
     assert not accepts(embedded_broker.port)
     assert list(line.look()) == []
     said: list[str] = []
-    await until(lambda: bool(more(line, said)))
-    assert "已恢复" in said[0]
+    await until(lambda: hears(line, said, "已恢复"))
+    assert len(said) == 1
     assert accepts(embedded_broker.port)
     assert list(line.look()) == []
 
@@ -55,7 +56,7 @@ async def test_a_broker_that_dies_is_started_again_until_it_is_hopeless(
     for _ in range(5):
         os.kill(embedded_broker.pid, signal.SIGKILL)
         said: list[str] = []
-        await until(lambda said=said: "已恢复" in "".join(more(line, said)))  # type: ignore[misc]
+        await until(partial(hears, line, said, "已恢复"))
         assert "自己退出了" in said[0]
         assert accepts(embedded_broker.port)
     os.kill(embedded_broker.pid, signal.SIGKILL)
@@ -71,8 +72,8 @@ def test_a_wish_is_taken_once_and_only_where_a_demo_works(tmp_path: Path) -> Non
     with only_demo_in(tmp_path):
         asking = threading.Thread(target=ask_for_cut, args=(tmp_path, "field", 30))
         asking.start()
-        ends_at = time.perf_counter() + 5
         found: list[tuple[str, float]] = []
+        ends_at = time.perf_counter() + 5
         while not found and time.perf_counter() < ends_at:
             found = list(cuts_asked_for(tmp_path))
         asking.join(5)

@@ -105,6 +105,7 @@ export const CODES = {
   too_many_marks: ["标记太多", "too many marks"],
   not_operable: ["不允许手动操作", "not to be operated by hand"],
   held: ["联动正占用", "held by an automatic action"],
+  never_by_software: ["只能到现场操作", "never from afar"],
   unknown_alarm: ["没有这条报警", "no such alarm"],
   unknown_target: ["没有这个地方或设备", "no such place or device"],
   expired: ["到达太晚", "too late"],
