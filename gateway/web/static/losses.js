@@ -18,6 +18,8 @@ export const COUNTERS = {
   trim_failures: ["清理旧数据失败", "Housekeeping failed"],
   requests_refused: ["操作被拒绝", "Action refused"],
   raises_withheld: ["停用的测点有报警,没有报出", "Alarms of disabled points, not raised"],
+  commands_forbidden: ["不许远程开燃气阀,已拦下", "Opening a gas valve: stopped"],
+  notices_overtaken: ["通知发出前已不需要(有人已处理)", "Notice not needed any more when its turn came"],
   commands_withheld: ["联动没有解除:火警仍需要", "Not undone: a fire still needs it"],
   actions_without_target: ["联动找不到设备", "Action without a device"],
   expressions_unanswered: ["规则的算式算不出结果", "Expression without a result"],
