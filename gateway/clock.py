@@ -6,11 +6,13 @@ import ctypes
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from gateway.model import Now
 
 _NEVER_SET = datetime(2020, 1, 1, tzinfo=UTC)  # a wall clock before this was never set
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIMEX_BYTES = 1024  # struct timex has 208 on 64-bit Linux; zeros mean "only tell"
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
@@ -63,3 +65,11 @@ def is_synchronised(now: Now, kernel: Callable[[], bool | None] = kernel_says) -
     if now.utc < _NEVER_SET:
         return False
     return kernel()
+
+
+def boot_id() -> str:
+    """Which boot of the machine this is: while it is the same, the monotonic clock is the same, too. "": not known."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -59,7 +59,8 @@ class Effects:
         ``decided``: when. Safety commands come here before ordinary ones that were decided earlier and waited for
         their commit; those must not undo what was decided after them.
         """
-        for command in commands:
+        for each in commands:
+            command = each.taken_in(decided)
             obstacle = self._take_place(command, decided.mono_s)
             if obstacle is not None:
                 self._start(self._report_end(command, _ended(obstacle)))
@@ -131,7 +132,7 @@ class Effects:
         writer = self._writers.get(command.point_id)
         if writer is None:
             return _ended(self._result(command, CommandOutcome.REFUSED, "no driver has this point"))
-        if self._clock.now().utc >= command.expires_at:
+        if command.left_s(self._clock.now()) <= 0:
             return _ended(self._result(command, CommandOutcome.EXPIRED))
         if len(self._tasks) > _MOST_UNDER_WAY and not command.is_safety:
             return _ended(self._result(command, CommandOutcome.FAILED, "too much is under way"))

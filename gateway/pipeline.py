@@ -141,6 +141,7 @@ class Pipeline:
         if self._is_over:
             raise TimeoutError("the gateway is stopping")
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        request = request.taken_in(self._clock.now())
         self._requests[request.id] = request, future
         self.inbox.put(request)
         return await asyncio.shield(future)

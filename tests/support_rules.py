@@ -98,6 +98,7 @@ class Player:
         self.journal: list[AlarmEvent] = []
         self.alarms: dict[str, Alarm] = {}  # as the store keeps them: from Step.alarms
         self.timers: dict[str, tuple[datetime, float]] = {}
+        self.begun_s: dict[str, float] = {}  # key -> start on the monotonic clock, which a kill does not stop
         self.marks: dict[tuple[Mark, str, str], MarkChange] = {}
         self.said: list[str] = []
         self.steps: list[Step] = []
@@ -117,15 +118,19 @@ class Player:
         return now(at_s, wall_shift_s=self.wall_shift_s)
 
     def restart(self, at_s: float) -> None:
-        """Forget everything but what was committed."""
+        """Forget everything but what was committed; delays go on as `gateway.store.timers` keeps them."""
         occurrences: dict[tuple[str, str], int] = {}
         for alarm in self.alarms.values():
             key = alarm.rule_id, alarm.point_id
             occurrences[key] = max(alarm.occurrence, occurrences.get(key, 0))
         self.engine = self._new()
-        timers = [(key, *each) for key, each in self.timers.items()]
+        at = self.now(at_s)
+        timers = [
+            (key, at.utc - timedelta(seconds=at.mono_s - self.begun_s[key]), duration_s)
+            for key, (_, duration_s) in self.timers.items()
+        ]
         open_alarms = [a for a in self.alarms.values() if a.is_open]
-        self.engine.restore(open_alarms, occurrences, timers, self.now(at_s), marks=self.marks.values())
+        self.engine.restore(open_alarms, occurrences, timers, at, marks=self.marks.values())
         self.engine.restore_said(self.said)
 
     def step(self, at_s: float, *inputs: Input) -> Step:
@@ -144,6 +149,8 @@ class Player:
                 self.timers.pop(change.key, None)
             else:
                 self.timers[change.key] = change.started_at, change.duration_s
+                ago_s = (step.now.utc - change.started_at).total_seconds()
+                self.begun_s[change.key] = step.now.mono_s - ago_s
         for mark in step.marks:
             if mark.is_set:
                 self.marks[mark.mark, mark.scope, mark.key] = mark

@@ -336,7 +336,6 @@ async def test_a_lost_broker_is_a_driver_error(field: Field) -> None:
     task = asyncio.create_task(field.driver.run(field.deliver))
     await until(lambda: field.driver._link.is_up)
     field.broker.kill()
-    with pytest.raises(DriverError) as raised:
+    with pytest.raises(DriverError):
         await task
-    assert raised.value.is_retryable
     assert field.counters.gauges["bus_up", (("bus", "field"),)] == 0

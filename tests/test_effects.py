@@ -149,7 +149,7 @@ async def test_too_late_and_nobody_there() -> None:
     """A command past its deadline is not sent; one for an unknown point is refused."""
     door = Door()
     effects, results = rig(door.write)
-    effects.act([command("late", True, expires_s=-1)], now())
+    effects.act([command("late", True, expires_s=-1)], CLOCK.now())
     nowhere = Command("nowhere", "x", True, SYSTEM, "a", CLOCK.now().utc + timedelta(seconds=5))
     effects.act([nowhere], now())
     await until(lambda: len(results) == 2)

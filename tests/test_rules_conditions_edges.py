@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from gateway.model import (
     AlarmClass,
     Calendar,
     Condition,
-    Now,
     Rule,
     Scope,
     Step,
@@ -23,8 +22,7 @@ from gateway.model import (
     Window,
 )
 from gateway.rules.kinds import unmerged_points
-from gateway.rules.timers import Timers
-from tests.support_rules import START, Player, device, now, rule, site
+from tests.support_rules import START, Player, device, rule, site
 
 IS = Condition("equals", True)
 ABOVE = Condition("above", 60)
@@ -212,25 +210,6 @@ def test_a_wake_at_every_minute_writes_nothing() -> None:
     player.step(3600)
     assert 60 <= len(player.steps) <= 63
     assert not any(each.timers or each.events for each in player.steps)
-
-
-def test_what_is_kept_of_a_delay_follows_the_clock_and_its_end_does_not() -> None:
-    """The clock is put right while a delay runs: after a restart it has as much left as it has."""
-    timers = Timers()
-    timers.start("x", 30.0, now(0))
-    (change,) = timers.follow_clock(-3600.0)
-    assert timers.next_wake() == 1030.0
-    assert change.started_at == START - timedelta(hours=1)
-    other = Timers()
-    assert change.started_at is not None
-    other.restore(
-        change.key,
-        change.started_at,
-        change.duration_s,
-        Now(START + timedelta(seconds=10 - 3600), 500.0),
-        not_before=0.0,
-    )
-    assert other.next_wake() == 520.0
 
 
 def a_storm() -> Player:

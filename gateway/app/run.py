@@ -24,7 +24,7 @@ from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_l
 from gateway.app.port import Port
 from gateway.app.signals import until_told
 from gateway.app.valves import never_opening
-from gateway.clock import Clock
+from gateway.clock import Clock, boot_id
 from gateway.config.builtin import is_builtin
 from gateway.config.privacy import DOORS
 from gateway.counters import Counters
@@ -85,12 +85,13 @@ class Gateway:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._screens = ThreadPoolExecutor(1, thread_name_prefix="screens")
         self._journal = Journal(
-            site.data_dir, [each.id for each in site.uplinks], site.retention_bytes, doors=_doors(site)
+            site.data_dir, [each.id for each in site.uplinks], site.retention_bytes, doors=_doors(site), boot=boot_id()
         )
-        restored = self._journal.restore(clock.now())
+        self._restored_at = now = clock.now()  # what is restored counts from here, also if the clock is set meanwhile
+        restored = self._journal.restore(now)
         self._policy = NoticePolicy(site, self.counters)
         self._engine = Engine(site, counters=self.counters, policy=self._policy)
-        self._engine.restore(restored.alarms, restored.occurrences, restored.timers, clock.now(), marks=restored.marks)
+        self._engine.restore(restored.alarms, restored.occurrences, restored.timers, now, marks=restored.marks)
         self._engine.restore_said(restored.said)
         self._engine.restore_outputs(restored.held)
         self._drivers = self._build_drivers(restored)

@@ -20,11 +20,10 @@ Deliver = Callable[[Arrival], None]
 
 
 class DriverError(Exception):
-    """A line or device cannot be reached or refuses. ``is_retryable`` says whether trying again can help."""
+    """A line or device cannot be reached or refuses; the text says what to look at.
 
-    def __init__(self, message: str, *, is_retryable: bool = True) -> None:
-        super().__init__(message)
-        self.is_retryable = is_retryable
+    The line is tried again for ever, whatever it was: cables are plugged in again, secrets are put right.
+    """
 
 
 class Driver(Protocol):

@@ -72,7 +72,7 @@ class ModbusDriver:
         if found is None:
             return self._ended(command, CommandOutcome.REFUSED, f"{command.point_id} is not on bus {self._bus_id}")
         unit, target, shown = found
-        left_s = (command.expires_at - self._clock.now().utc).total_seconds()
+        left_s = command.left_s(self._clock.now())
         if left_s <= 0:
             return self._ended(command, CommandOutcome.EXPIRED, "too late on arrival")
         try:

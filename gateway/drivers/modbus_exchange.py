@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 
 import structlog
 
@@ -20,7 +19,7 @@ from gateway.drivers.modbus_frames import Request
 from gateway.drivers.modbus_params import BusModel, TcpBus
 from gateway.drivers.modbus_unit import Unit
 from gateway.drivers.modbus_wire import NoAnswer, Refused, TooLate, Wire
-from gateway.model import DeviceStatus
+from gateway.model import Command, DeviceStatus
 
 GATEWAY_FAILED = (0x0A, 0x0B)  # a gateway answers for a unit that does not
 SUSPECT_PAUSE, LOST_PAUSE = 1.0, 3.0  # after a missed answer, in multiples of the time it cost
@@ -55,15 +54,15 @@ class Exchange:
         """Drop the line."""
         self._wire.close()
 
-    async def ask(self, unit: Unit, request: Request, expires_at: datetime | None = None) -> bytes:
+    async def ask(self, unit: Unit, request: Request, command: Command | None = None) -> bytes:
         """The values of a good answer.
 
-        Raises NoAnswer, Refused, TooLate (it was ``expires_at``: nothing was sent), DriverError (no line).
+        Raises NoAnswer, Refused, TooLate (the time of ``command`` is over: nothing was sent), DriverError (no line).
         """
         if not self._wire.is_connected:
             await self._connect()
         await self._wire.settle()
-        if expires_at is not None and self._clock.now().utc >= expires_at:
+        if command is not None and command.left_s(self._clock.now()) <= 0:
             raise TooLate
         started_s = asyncio.get_running_loop().time()
         is_brief = self._is_serial and (unit.is_suspect or started_s < self._missed_at_s + TROUBLE_S)

@@ -76,7 +76,7 @@ class Wire:
             client.set_max_no_responses(NEVER)
             is_up = await client.connect()
         except (ValueError, RuntimeError) as error:  # a speed or name the system does not know
-            raise DriverError(f"{self._name} cannot be opened: {error}", is_retryable=False) from error
+            raise DriverError(f"{self._name} cannot be opened: {error}") from error
         if not is_up:
             raise DriverError(
                 f"{self._name} cannot be opened: check cable, power, address and that nobody else uses it"

@@ -26,7 +26,7 @@ MAX_SAFETY = 4_000  # and those for safety: all outputs that fit on one line (a 
 RETRY_PAUSE_S = 0.2  # doubled each time: a relay needs a moment before its contact agrees
 BUSY = 6
 
-Ask = Callable[[Unit, Request, datetime | None], Awaitable[bytes]]
+Ask = Callable[[Unit, Request, Command | None], Awaitable[bytes]]
 
 
 class Refusal(Exception):  # noqa: N818  # not a fault of the program
@@ -171,7 +171,7 @@ class Writes:
     async def _write(self, job: Job) -> CommandOutcome | None:
         """None where it was written, or another attempt may help."""
         try:
-            await self._ask(job.unit, job.write, job.command.expires_at)
+            await self._ask(job.unit, job.write, job.command)
         except Refused as error:
             job.detail = error.reason
             return None if error.code == BUSY else CommandOutcome.FAILED

@@ -88,10 +88,8 @@ class MqttDriver:
         sweeper = asyncio.create_task(self._sweep(), name=f"{self._bus_id} offline")
         try:
             await self._link.run()
-        except LinkError as error:
+        except (LinkError, SecretError) as error:
             raise DriverError(str(error)) from error
-        except SecretError as error:
-            raise DriverError(str(error), is_retryable=False) from error
         finally:
             sweeper.cancel()
 

@@ -54,7 +54,7 @@ class Commands:
         """See `Driver.write`. The message leaves now; the readback is the device's own report of the point."""
         device, point = self._points[command.point_id]
         settings = point.params.set
-        total_s = (command.expires_at - self._clock.now().utc).total_seconds()
+        total_s = command.left_s(self._clock.now())
         if settings is None:
             return self._ended(command, CommandOutcome.REFUSED, "the profile gives this point no `set`")
         if total_s <= 0:

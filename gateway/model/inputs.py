@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -25,6 +25,11 @@ class Quality(StrEnum):
     RETAINED = "retained"  # a true state told again (retained, replayed): never an event
     BAD = "bad"  # no value: the reason is in ``detail``
     STALE = "stale"
+
+
+def _left_s(expires_at: datetime, expires_mono_s: float | None, now: Now) -> float:
+    """Seconds left until a deadline: by the monotonic clock once it is known there, else by the wall clock."""
+    return (expires_at - now.utc).total_seconds() if expires_mono_s is None else expires_mono_s - now.mono_s
 
 
 class Reading(NamedTuple):
@@ -99,6 +104,15 @@ class OperatorRequest:
     at: datetime
     expires_at: datetime
     args: Mapping[str, str] = field(default_factory=dict)
+    expires_mono_s: float | None = None  # the same deadline on the monotonic clock, since the gateway has it
+
+    def left_s(self, now: Now) -> float:
+        """Seconds until its deadline. Setting the wall clock neither shortens nor prolongs what has been taken in."""
+        return _left_s(self.expires_at, self.expires_mono_s, now)
+
+    def taken_in(self, now: Now) -> OperatorRequest:
+        """With its deadline on the monotonic clock from now on."""
+        return replace(self, expires_mono_s=now.mono_s + self.left_s(now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,15 @@ class Command:
     because: str  # the alarm's id; "" where a person commanded it without one
     expires_at: datetime
     is_safety: bool = False
+    expires_mono_s: float | None = None  # the same deadline on the monotonic clock, since it is being carried out
+
+    def left_s(self, now: Now) -> float:
+        """Seconds until its deadline. Setting the wall clock neither executes it late nor refuses it."""
+        return _left_s(self.expires_at, self.expires_mono_s, now)
+
+    def taken_in(self, now: Now) -> Command:
+        """With its deadline on the monotonic clock; ``now``: when it was decided."""
+        return replace(self, expires_mono_s=now.mono_s + self.left_s(now))
 
 
 @dataclass(frozen=True, slots=True)

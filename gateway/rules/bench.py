@@ -15,8 +15,6 @@ from gateway.rules.judge import Ground, Judge
 from gateway.rules.kinds import judge_of
 from gateway.rules.watch import PointWatch
 
-_CLOCK_SET_S = 1.0  # the wall clock has gone so much more or less than the monotonic one: it was set, not slewed
-
 
 class Bench:
     """One judge for each rule that needs one, and the gates of the rules that need none."""
@@ -26,7 +24,6 @@ class Bench:
         self._calendars: Calendars = ground.calendars
         self._judges: dict[str, Judge] = {}  # by rule id
         self._gated: list[tuple[PointWatch, Gate]] = []
-        self._offset_s = 0.0  # of the wall clock against the monotonic one
 
     def takes(self, rule: Rule) -> bool:
         """Make the judge of ``rule``, if it needs one. Raises ValueError where the rule could never work."""
@@ -47,17 +44,11 @@ class Bench:
 
     def start(self, now: Now) -> None:
         """What time it is, before anything is decided."""
-        self._offset_s = now.utc.timestamp() - now.mono_s
         self._calendars.look(now)
 
     def look(self, step: Step) -> None:
-        """Has the wall clock been set, has a calendar begun or ended?"""
-        now = step.now
-        offset_s = now.utc.timestamp() - now.mono_s
-        if abs(offset_s - self._offset_s) > _CLOCK_SET_S:
-            step.timers += self._ground.timers.follow_clock(offset_s - self._offset_s)
-            self._offset_s = offset_s
-        changed = self._calendars.look(now)
+        """Has a calendar begun or ended?"""
+        changed = self._calendars.look(step.now)
         if changed:
             self._pass(changed, step)
             for judge in self._judges.values():

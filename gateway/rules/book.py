@@ -314,7 +314,7 @@ class Book:
 
     def refuse_late(self, request: OperatorRequest, step: Step) -> Refusal | None:
         """A request that comes after its deadline is not carried out."""
-        if step.now.utc <= request.expires_at:
+        if request.left_s(step.now) >= 0:
             return None
         return Refusal(Code.EXPIRED, {"expired_at": request.expires_at.isoformat()})
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gateway.counters import Counters
 from gateway.model import (
@@ -55,6 +55,7 @@ class Escalation:
         self._tells = tells
         self._counters = counters
         self._kept: defaultdict[str, dict[str, tuple[datetime, float]]] = defaultdict(dict)  # by alarm id
+        self._kept_at: Now | None = None
         self._devices: dict[str, Device] = {}
         self._proofs: dict[str, _Spot] = {}  # point id -> where somebody must be to make it speak
         for device in devices:
@@ -63,17 +64,23 @@ class Escalation:
             if spot is not None:
                 self._proofs |= {point.id: spot for point in device.points if point.is_event}
 
-    def restore(self, key: str, started_at: datetime, duration_s: float, _now: Now) -> bool:
+    def restore(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
         """A timer of a former run; what becomes of it is decided by `resume`, when it is known what was said."""
+        self._kept_at = now
         self._kept[key.split("|")[1]][key] = started_at, duration_s
         return True
 
     def resume(self, step: Step) -> None:
         """The first step after a restart: the clocks of all open alarms go on."""
+        kept_at = self._kept_at or step.now
+        # The wall clock may have been set between `restore` and now: starts are by the clock of this step.
+        set_by = (step.now.utc - kept_at.utc) - timedelta(seconds=step.now.mono_s - kept_at.mono_s)
         for alarm in list(self._book.alarms.values()):
             watch = self._book.watch_of(alarm)
             if watch is not None:
-                self._tells.resume(alarm, watch.rule, self._kept.pop(alarm.id, {}), step)
+                mine = self._kept.pop(alarm.id, {})
+                kept = {key: (started_at + set_by, duration_s) for key, (started_at, duration_s) in mine.items()}
+                self._tells.resume(alarm, watch.rule, kept, step)
         step.timers += [TimerChange(key, None) for keys in self._kept.values() for key in keys]
         self._kept.clear()
 

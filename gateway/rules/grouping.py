@@ -31,14 +31,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from gateway.model import Alarm, AlarmCondition, Device, Now, Rule, Step, TimerChange
+from gateway.rules.causes import Ages, Causes
 from gateway.rules.gathered import (
-    CABINET,
     GATHERED_CLASSES,
     SITE_SOURCE,
     Gathered,
     Ledger,
     building_source,
-    cabinets_of,
     is_alone,
     is_free,
     is_muted_anyway,
@@ -65,12 +64,12 @@ class Grouping:
         self._timers = timers
         self._book = book
         self._rules: set[str] = set()
-        self._causes_of: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}  # (device, groups) -> cause devices
+        self._explain = Causes(devices)
+        self._ages = Ages()
         self._cause_ids: set[str] = set()  # devices whose `online` can be a cause
         self._causes: dict[str, str] = {}  # device id -> its open, active alarm `online`
         self._members: defaultdict[str, dict[str, None]] = defaultdict(dict)  # cause -> active members, in order
         self._recent: defaultdict[str, dict[str, None]] = defaultdict(dict)  # rule id -> sources raised just now
-        self._cabinets = cabinets_of(devices.values())
         self._rings: dict[str, Callable[[str, Step], None]] = {
             "recent": self._forget_recent,
             "join": self._nothing,
@@ -87,7 +86,7 @@ class Grouping:
         buildings: set[str] = set()
         for point_id in rule.points:
             device = self._devices[point_id.rpartition("/")[0]]
-            self._cause_ids.update(self._possible(device, rule.groups))
+            self._cause_ids.update(self._explain.of(device, rule.groups))
             if "building" in rule.groups and device.place.building and device.bus_id:
                 buildings.add(device.place.building)
         places = [
@@ -112,6 +111,8 @@ class Grouping:
     def after(self, alarm: Alarm, step: Step) -> None:
         """``alarm`` has changed: it may be a cause that came or went, or a member that is gone."""
         is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
+        if alarm.rule_id in self._rules:
+            self._ages.note(alarm, step.now)
         if alarm.suppressed_by:
             self._count_member(alarm, step, is_there=is_there)
         if alarm.device_id in self._cause_ids and alarm.point_id.endswith(f"/{ONLINE}"):
@@ -158,6 +159,7 @@ class Grouping:
             if not self._rules:
                 self._book.unsuppress(alarm, step)
                 continue
+            self._ages.note(alarm, step.now)
             is_there = alarm.is_open and alarm.condition is AlarmCondition.ACTIVE
             if is_there and alarm.suppressed_by:
                 self._members[alarm.suppressed_by][alarm.id] = None
@@ -174,23 +176,8 @@ class Grouping:
 
     # Causes that are there -------------------------------------------------------------------------------------
 
-    def _possible(self, device: Device, groups: tuple[str, ...]) -> tuple[str, ...]:
-        """Devices whose loss explains that of ``device``, the widest first."""
-        key = device.id, groups
-        found = self._causes_of.get(key)
-        if found is None:
-            causes: list[str] = []
-            if "uplink" in groups:
-                causes += [each.id for each in self._devices.values() if each.kind == "uplink"]
-            if "line" in groups and f"line/{device.bus_id}" in self._devices:
-                causes.append(f"line/{device.bus_id}")
-            if CABINET in groups:
-                causes += self._cabinets.get(device.place.text, ())
-            found = self._causes_of[key] = tuple(each for each in causes if each != device.id)
-        return found
-
     def _present_cause(self, watch: Watch) -> str:
-        for each in self._possible(self._devices[watch.device_id], watch.rule.groups):
+        for each in self._explain.of(self._devices[watch.device_id], watch.rule.groups):
             root = self._root(self._causes[each]) if each in self._causes else ""
             if root and not self._is_unheard(root):
                 return root
@@ -213,12 +200,11 @@ class Grouping:
         for alarm in list(self._book.alarms.values()):
             if alarm.rule_id not in self._rules or alarm.id == cause.id or not is_free(alarm):
                 continue
-            age_s = (step.now.utc - alarm.raised_at).total_seconds()
             device = self._devices.get(alarm.device_id)
             watch = self._book.watch_of(alarm)
-            if device is None or watch is None or abs(age_s) > RECENT_S:
+            if device is None or watch is None or self._ages.of(alarm, step.now) > RECENT_S:
                 continue
-            if cause.device_id in self._possible(device, watch.rule.groups):
+            if cause.device_id in self._explain.of(device, watch.rule.groups):
                 self._gather(alarm, by, step)
 
     # Groups by number ------------------------------------------------------------------------------------------

@@ -16,12 +16,11 @@ _SLACK = 64  # dead entries beyond the living that the heap may carry before it 
 class Timers:
     """Delays by key. Every change is returned as a `TimerChange` to be kept across a restart."""
 
-    __slots__ = ("_due", "_heap", "_kept", "_running", "_sequence")
+    __slots__ = ("_due", "_heap", "_running", "_sequence")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, str]] = []  # (due on the monotonic clock, order of starting, key)
         self._running: dict[str, int] = {}  # key -> its entry's order
-        self._kept: dict[str, tuple[datetime, float]] = {}  # key -> started, duration: as it is kept across a restart
         self._due: dict[str, float] = {}
         self._sequence = 0
 
@@ -34,17 +33,15 @@ class Timers:
     def start(self, key: str, duration_s: float, now: Now, *, ago_s: float = 0.0) -> TimerChange:
         """Run ``key`` from now, or from ``ago_s`` seconds ago; one that was running starts again."""
         started_at = now.utc - timedelta(seconds=ago_s) if ago_s else now.utc
-        self._push(key, now.mono_s - ago_s + duration_s, started_at, duration_s)
+        self._push(key, now.mono_s - ago_s + duration_s)
         return TimerChange(key, started_at, duration_s)
 
     def stop(self, key: str) -> TimerChange | None:
         """Forget ``key``; None when it was not running."""
         if self._running.pop(key, None) is None:
             return None
-        del self._kept[key], self._due[key]
-        if len(self._heap) > 2 * len(self._running) + _SLACK:
-            self._heap = [each for each in self._heap if self._running.get(each[2]) == each[1]]
-            heapq.heapify(self._heap)
+        del self._due[key]
+        self._compact()
         return TimerChange(key, None)
 
     def restore(
@@ -59,19 +56,13 @@ class Timers:
     ) -> None:
         """Go on with a delay that was running before a restart.
 
-        Only the wall clock knows how long the restart took. It may have been set meanwhile, so what is believed
-        of it lies between nothing and the whole duration. ``not_before`` is an instant of the monotonic clock;
+        ``started_at`` is by the wall clock of ``now`` (whoever keeps delays knows what was set meanwhile); what is
+        believed of it lies between nothing and the whole duration. ``not_before`` is an instant of the monotonic clock;
         ``late_s``: by how much the start may be older than the truth, so that it must not ring earlier.
         """
         elapsed_s = (now.utc - started_at).total_seconds()
         left_s = duration_s + late_s - min(max(elapsed_s, 0.0), duration_s + late_s)
-        self._push(key, max(now.mono_s + left_s, not_before), started_at, duration_s)
-
-    def follow_clock(self, by_s: float) -> list[TimerChange]:
-        """The wall clock was set by so much: what is kept of running delays moves with it, their ends do not."""
-        by = timedelta(seconds=by_s)
-        self._kept = {key: (started_at + by, duration_s) for key, (started_at, duration_s) in self._kept.items()}
-        return [TimerChange(key, *kept) for key, kept in self._kept.items()]
+        self._push(key, max(now.mono_s + left_s, not_before))
 
     def left_s(self, key: str, mono_s: float) -> float:
         """Seconds until the running ``key`` ends."""
@@ -90,12 +81,18 @@ class Timers:
         if due is None or due > mono_s:
             return None
         key = heapq.heappop(self._heap)[2]
-        del self._running[key], self._kept[key], self._due[key]
+        del self._running[key], self._due[key]
         return key
 
-    def _push(self, key: str, due: float, started_at: datetime, duration_s: float) -> None:
+    def _push(self, key: str, due: float) -> None:
         self._sequence += 1
-        self._kept[key] = started_at, duration_s
         self._due[key] = due
         self._running[key] = self._sequence
         heapq.heappush(self._heap, (due, self._sequence, key))
+        self._compact()
+
+    def _compact(self) -> None:
+        """Never more entries than twice the living and `_SLACK`; each costs its share once."""
+        if len(self._heap) > 2 * len(self._running) + _SLACK:
+            self._heap = [each for each in self._heap if self._running.get(each[2]) == each[1]]
+            heapq.heapify(self._heap)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from gateway.store import notices
+from gateway.store import commands, notices, timers
 
 GATEWAY_FILE = "shouwang.db"
 BRIDGE_FILE = "bridge.db"
@@ -76,6 +76,7 @@ _GATEWAY_SCHEMA = (
     """
     CREATE INDEX passes_credential ON passes (credential, seq);
     """,
+    timers.SCHEMA + commands.SCHEMA,
 )
 
 _BRIDGE_SCHEMA = (

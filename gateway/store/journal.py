@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,6 @@ from gateway.model import (
     CommandResult,
     MarkChange,
     Notice,
-    NoticeResult,
     Now,
     OperatorRequest,
     Reading,
@@ -32,10 +31,11 @@ from gateway.model import (
     Step,
     Verb,
 )
-from gateway.store import codec, kpi, notices, outbox, passes
+from gateway.store import codec, commands, kpi, notices, outbox, passes, pulse
 from gateway.store.ballast import Ballast, make_room
 from gateway.store.database import GATEWAY_FILE, narrow, number, open_gateway, open_reader
 from gateway.store.retention import SteadyClock, trim_records
+from gateway.store.timers import TimerLog
 
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
 _DIGEST_BYTES = 10
@@ -44,6 +44,9 @@ _PASSING = (
     apsw.CorruptError, apsw.NotADBError, apsw.NoMemError, OSError,
 )  # fmt: skip
 _MOST_NOTICES = 500  # of one alarm, that a screen gets
+_MOST_EVENTS = 1_000  # and lines of its journal: the first (how it began), and the newest
+_FIRST_EVENTS = 100
+_MOST_COMMANDS = 1_000  # and commands: the newest
 _KEEP_REQUESTS_S = 7 * 86_400.0
 _RECORDS_EVERY_S = 600.0
 
@@ -76,12 +79,23 @@ class Journal:
     """The single writer's store."""
 
     def __init__(
-        self, directory: str, uplinks: Sequence[str], limit_bytes: int, doors: Container[str] = frozenset()
+        self,
+        directory: str,
+        uplinks: Sequence[str],
+        limit_bytes: int,
+        doors: Container[str] = frozenset(),
+        *,
+        boot: str = "",
     ) -> None:
-        """``doors``: devices where an output that is set by hand lets somebody in, which is a pass."""
+        """``doors``: devices where an output that is set by hand lets somebody in, which is a pass.
+
+        ``boot`` tells one boot of the machine from another (`gateway.clock.boot_id`).
+        """
         self._doors = doors
         make_room(directory)
         self._db = open_gateway(directory)
+        self._boot = boot
+        self._timers = TimerLog(self._db, boot)
         self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
         self._trimmer = outbox.Trimmer(self._db, directory, uplinks, limit_bytes)
         self._ballast = Ballast(directory)
@@ -126,6 +140,7 @@ class Journal:
         self._db.execute(
             "DELETE FROM requests WHERE at_ms < ?", (codec.to_ms(now.utc - timedelta(seconds=_KEEP_REQUESTS_S)),)
         )
+        self._timers.beat(now)
         trimmed = self._trimmer.trim()
         is_steady = self._steady.believes(now)
         if is_steady:
@@ -138,11 +153,19 @@ class Journal:
         return trimmed
 
     def restore(self, now: Now) -> Restored:
-        """What a restart needs. Notices of alarms that are taken care of or over are not sent any more."""
+        """What a restart needs; the instants in it are by the clocks of ``now``, whatever was set meanwhile.
+
+        Notices of alarms that are taken care of, silent or over are not sent any more.
+        """
         db = self._db
+        before = pulse.last(db)
         with contextlib.suppress(*_PASSING):  # on a full disk the gateway must start as well
             notices.overtake(db, now.utc)
             notices.give_up_reports(db, now.utc)
+        unsettled, owed = commands.unsettled(db, before, self._boot, now)
+        running = self._timers.restore(before, now, owed)
+        with contextlib.suppress(*_PASSING):
+            self._timers.beat(now)
         return Restored(
             alarms=_alarms(db.execute("SELECT body FROM alarms WHERE is_open = 1 ORDER BY raised_ms, id")),
             occurrences={
@@ -151,15 +174,12 @@ class Journal:
                     "SELECT rule_id, point_id, max(occurrence) FROM alarms GROUP BY rule_id, point_id"
                 )
             },
-            timers=tuple(
-                (str(key), codec.from_ms(int(str(ms))), float(str(duration)))
-                for key, ms, duration in db.execute("SELECT key, started_ms, duration_s FROM timers ORDER BY key")
-            ),
+            timers=running,
             said=notices.said(db),
-            commands=self._open_commands(now),
+            commands=unsettled,
             notices=notices.unsettled(db),
             digests=self._recent_digests(),
-            held=self._held(),
+            held=commands.held(db),
             marks=_marks(db),
         )
 
@@ -181,23 +201,16 @@ class Journal:
                 "INSERT OR REPLACE INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?)", map(_alarm_row, step.alarms.values())
             )
         for command in step.commands:
-            db.execute(
-                "INSERT INTO commands (id, point_id, value, actor, because, issued_ms, expires_ms, is_safety)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    command.id, command.point_id, codec.dumps(command.value), codec.dumps(command.by),
-                    command.because, now_ms, codec.to_ms(command.expires_at), command.is_safety,
-                ),
-            )  # fmt: skip
+            commands.write(db, command, step.now)
         for notice in step.notices:
             notices.write(db, notice, now_ms)
         for result in step.results:
-            self._write_result(result)
-        for key, started_at, duration_s in step.timers:
-            if started_at is None:
-                db.execute("DELETE FROM timers WHERE key = ?", (key,))
+            if isinstance(result, CommandResult):
+                commands.settle(db, result)
+                passes.write_opened(db, result, self._doors)
             else:
-                db.execute("INSERT OR REPLACE INTO timers VALUES (?, ?, ?)", (key, codec.to_ms(started_at), duration_s))
+                notices.settle(db, result)
+        self._timers.write(step.timers, step.now)
         for change in step.marks:
             self._write_mark(change, now_ms)
         for reply in step.replies:
@@ -213,19 +226,6 @@ class Journal:
         if change.by == SYSTEM.name:  # nobody asked, so that no request is on record
             detail = codec.dumps({"mark": change.mark.value, "scope": change.scope, "key": change.key})
             write_audit(self._db, now_ms, SYSTEM, "mark.ended", detail)
-
-    def _write_result(self, result: CommandResult | NoticeResult) -> None:
-        if isinstance(result, CommandResult):
-            self._db.execute(
-                "UPDATE commands SET outcome = ?, readback = ?, closed_ms = ?, detail = ? WHERE id = ?",
-                (
-                    result.outcome.value, codec.dumps(result.readback), codec.to_ms(result.at), result.detail[:500],
-                    result.command_id,
-                ),
-            )  # fmt: skip
-            passes.write_opened(self._db, result, self._doors)
-        else:
-            notices.settle(self._db, result)
 
     def _write_reply(self, reply: Reply, request: OperatorRequest, now_ms: int) -> None:
         body = codec.dumps([reply.is_accepted, reply.code, dict(reply.detail), reply.version])
@@ -255,37 +255,6 @@ class Journal:
         joined = b"".join(bytes(row[0]) for row in self._db.execute("SELECT digests FROM receipts ORDER BY seq"))
         return tuple(joined[at : at + _DIGEST_BYTES] for at in range(0, len(joined), _DIGEST_BYTES))
 
-    def _held(self) -> tuple[tuple[str, str], ...]:
-        # Columns beside max() are those of its row (sqlite.org/lang_select.html). Found by the key: the ids of an
-        # alarm's commands begin with its own and #, and the next sign is $.
-        last = self._db.execute(
-            "SELECT because, commands.point_id, value, max(issued_ms) FROM alarms JOIN commands ON because = alarms.id"
-            " AND commands.id BETWEEN alarms.id || '#' AND alarms.id || '$'"
-            " WHERE is_open = 1 GROUP BY 1, 2 ORDER BY 1, 2"
-        )
-        return tuple((str(because), str(point)) for because, point, value, _ in last if value == "true")
-
-    def _open_commands(self, now: Now) -> tuple[Command, ...]:
-        return tuple(
-            _judged(
-                Command(
-                    id=str(row[0]),
-                    point_id=str(row[1]),
-                    value=orjson.loads(str(row[2])),
-                    by=Actor(*orjson.loads(str(row[3]))),
-                    because=str(row[4]),
-                    expires_at=codec.from_ms(int(str(row[5]))),
-                    is_safety=bool(row[6]),
-                ),
-                codec.from_ms(int(str(row[7]))),
-                now,
-            )
-            for row in self._db.execute(
-                "SELECT id, point_id, value, actor, because, expires_ms, is_safety, issued_ms FROM commands"
-                " WHERE outcome IS NULL ORDER BY issued_ms, id"
-            )
-        )
-
 
 class JournalReader:
     """What screens ask of the past; may be called from any one thread at a time."""
@@ -294,10 +263,12 @@ class JournalReader:
         self._db = open_reader(directory, GATEWAY_FILE)
 
     def events(self, alarm_id: str) -> list[AlarmEvent]:
-        """The journal of one alarm, oldest first."""
+        """The journal of one alarm, oldest first; of a very long one its beginning and its end."""
         rows = self._db.execute(
-            "SELECT alarm_id, version, kind, at_ms, actor, data FROM alarm_events WHERE alarm_id = ? ORDER BY version",
-            (alarm_id,),
+            "SELECT alarm_id, version, kind, at_ms, actor, data FROM alarm_events WHERE alarm_id = ?1 AND ("
+            "version <= ?2 OR version > (SELECT max(version) FROM alarm_events WHERE alarm_id = ?1) - ?3)"
+            " ORDER BY version",
+            (alarm_id, _FIRST_EVENTS, _MOST_EVENTS - _FIRST_EVENTS),
         )
         return [codec.event_from_row(row) for row in rows]
 
@@ -322,10 +293,8 @@ class JournalReader:
         return Reply(request_id, *orjson.loads(str(row[0]))) if row else None
 
     def commands(self, because: str) -> list[dict[str, Any]]:
-        """What an alarm commanded and what became of it."""
-        names = ("id", "point_id", "value", "outcome", "readback", "issued_ms", "closed_ms", "detail")
-        rows = self._db.execute(f"SELECT {', '.join(names)} FROM commands WHERE because = ? ORDER BY id", (because,))  # noqa: S608 - constants
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        """What an alarm commanded and what became of it; the newest of very many."""
+        return commands.of_alarm(self._db, because, _MOST_COMMANDS)
 
     def marks(self) -> list[MarkChange]:
         """The marks that are set: disabled, out of service, drills, tests, shelved."""
@@ -342,17 +311,6 @@ class JournalReader:
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
-
-
-def _judged(command: Command, issued_at: datetime, now: Now) -> Command:
-    """Its deadline by a clock that may have been put back meanwhile (1970 at boot): then nobody knows how old it is.
-
-    An ordinary command (a door unlocked for a visitor) is over; one for safety is carried out, in its own time.
-    """
-    if issued_at <= now.utc:
-        return command
-    left = command.expires_at - issued_at if command.is_safety else timedelta()
-    return replace(command, expires_at=now.utc + left)
 
 
 def _first(error: BaseException) -> BaseException:

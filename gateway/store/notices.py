@@ -25,11 +25,14 @@ SCHEMA = """
 
 _REPORT_LOST = "网关重启,没有等到送达回执,不知道收没收到 / the gateway restarted before a report of delivery: not known"
 
-# Whom it is still worth telling after a restart: of what nobody has taken, and of what is not verified in time.
+# Whom it is still worth telling after a restart: of what nobody has taken, and of what is not verified in time; but
+# not of what has been silenced meanwhile (`gateway.notify.policy` tells nobody of it either; its end is told anew).
 # Found by the key of the alarm: a crash in a flood leaves thousands of notices, and the start must not wait for them.
 _WANTED = """
     EXISTS (SELECT 1 FROM alarms WHERE alarms.id = notices.alarm_id AND is_open = 1 AND (body ->> 'handling' = 'new'
-    OR (body ->> 'handling' IN ('taken', 'verifying') AND notices.reason LIKE 'unverified-%')))
+    OR (body ->> 'handling' IN ('taken', 'verifying') AND notices.reason LIKE 'unverified-%'))
+    AND body ->> 'shelved_until_at' IS NULL AND NOT coalesce(body ->> 'is_out_of_service', 0)
+    AND (coalesce(body ->> 'suppressed_by', '') = '' OR body ->> 'alarm_class' IN ('fire', 'gas', 'sos')))
     """
 
 
@@ -68,7 +71,7 @@ def give_up_reports(db: apsw.Connection, at: datetime) -> None:
 
 
 def overtake(db: apsw.Connection, at: datetime) -> None:
-    """After a restart: notices of alarms that are taken care of or over are not sent any more."""
+    """After a restart: notices of alarms that are taken care of, silent or over are not sent any more."""
     db.execute(
         "UPDATE notices SET is_accepted = 0, state = 'failed', closed_ms = ?, detail = 'overtaken by a restart'"  # noqa: S608 - constants
         f" WHERE is_accepted IS NULL AND NOT {_WANTED}",
