@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
-from gateway.clock import SystemClock
+import pytest
+
+from gateway.clock import ManualClock, SystemClock
 from gateway.counters import Counters
 from gateway.effects import Effects
 from gateway.model import (
@@ -17,6 +20,7 @@ from gateway.model import (
     Input,
     Notice,
     NoticeResult,
+    Now,
     Value,
 )
 from tests.support_core import now, until
@@ -170,3 +174,19 @@ async def test_a_channel_that_breaks_ends_the_notice_as_failed() -> None:
     (result,) = results
     assert isinstance(result, NoticeResult)
     assert (result.key, result.is_accepted, result.detail) == ("k", False, "RuntimeError")
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+@pytest.mark.parametrize(("passed_s", "outcome"), [(4.9, "done"), (5.1, "expired")])
+async def test_setting_the_clock_neither_refuses_a_command_nor_executes_it_late(
+    jump_s: float, passed_s: float, outcome: str
+) -> None:
+    """Decided just before the wall clock is set: carried out within its own time, and not after it."""
+    door = Door()
+    door.moves.set()
+    effects, results = rig(door.write)
+    effects._clock = ManualClock(Now(now(passed_s + jump_s).utc, now(passed_s).mono_s))
+    effects.act([replace(command("release", True), expires_at=now(5).utc)], now())
+    await until(lambda: len(results) == 1)
+    assert outcomes(results) == [("release", outcome)]
+    assert len(door.sent) == (outcome == "done")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.model import AlarmClass, AlarmCondition, Device, Verb
 from gateway.rules import grouping
+from gateway.rules.causes import Causes
 from tests.support_lines import Flood, built_in, community, lamp
 from tests.support_rules import as_bytes, folded
 
@@ -329,3 +331,30 @@ def test_an_alarm_of_a_rule_that_became_a_fault_is_not_gathered(cls: AlarmClass)
     flood.restart(10)
     flood.lose(11, "line/b1", *IN_1[2:6])
     assert {each.device_id for each in flood.open()} == {"line/b1", *IN_1[:2]}
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 50 * 365 * 86_400.0])
+@pytest.mark.parametrize("later_s", [grouping.RECENT_S - 5, grouping.RECENT_S + 1])
+def test_setting_the_clock_gathers_neither_more_nor_less(jump_s: float, later_s: float) -> None:
+    """How old a fault is when its cause is seen is a matter of the monotonic clock."""
+    flood = a_flood()
+    flood.lose(0, ON_B1[0])
+    flood.wall_shift_s = jump_s
+    flood.lose(later_s, "line/b1")
+    assert len(flood.open()) == (1 if later_s < grouping.RECENT_S else 2)
+
+
+def test_causes_of_many_devices_are_found_in_linear_time() -> None:
+    """Nine thousand devices on a line with an uplink: each looks at its own causes, not at all devices."""
+    seen: list[str] = []
+
+    class Looked(dict[str, Device]):
+        def values(self) -> Any:
+            seen.append("all")
+            return super().values()
+
+    many = Looked({each.id: each for each in [built_in("uplink", "cloud"), *LAMPS]})
+    causes = Causes(many)
+    for each in LAMPS:
+        assert causes.of(each, ("uplink", "line", "cabinet")) == ("uplink/cloud",)
+    assert len(seen) <= 2

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.counters import Counters
 from gateway.model import AlarmClass, Condition, Handling, Now, Step, Tell, Verb
@@ -186,6 +188,22 @@ def test_timers_do_not_pile_up() -> None:
         timers.start("y", 30.0, now(each))
     assert len(timers) == 1
     assert len(timers._heap) < 200
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans()), max_size=40), st.integers(1, 60))
+def test_the_heap_of_delays_is_bounded_by_what_runs(moves: list[tuple[str, bool]], times: int) -> None:
+    """Started again, stopped, started: at most twice as many entries as run, and a constant; the next one is right."""
+    timers = Timers()
+    due: dict[str, float] = {}
+    for number, (key, is_start) in enumerate(moves * times):
+        if is_start:
+            timers.start(key, 30.0, now(number))
+            due[key] = 1030.0 + number
+        else:
+            timers.stop(key)
+            due.pop(key, None)
+        assert len(timers._heap) <= 2 * len(timers) + 64
+    assert timers.next_wake() == min(due.values(), default=None)
 
 
 def test_delays_of_one_instant_end_in_the_order_they_began() -> None:

@@ -9,12 +9,24 @@ import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import apsw
 import orjson
 import pytest
 
-from gateway.model import SYSTEM, Command, CommandOutcome, CommandResult, Lane, NoticeResult, Step
+from gateway.model import (
+    SYSTEM,
+    AlarmClass,
+    AlarmEvent,
+    Command,
+    CommandOutcome,
+    CommandResult,
+    Lane,
+    NoticeResult,
+    Now,
+    Step,
+)
 from gateway.store.database import StoreError, open_gateway
 from gateway.store.journal import Batch, Journal, JournalReader
 from gateway.store.outbox import CursorStore, OutboxReader
@@ -73,8 +85,54 @@ def test_a_clock_put_back_gives_no_command_a_new_life(tmp_path: Path, is_safety:
     boot = now(-56 * 366 * 86_400.0)
     (command,) = store.restore(boot).commands
     assert (command.expires_at - boot.utc).total_seconds() == left_s
-    (command,) = store.restore(now(1)).commands
-    assert command.expires_at == step.commands[0].expires_at
+    (command,) = store.restore(now(1)).commands  # 1970 told nobody how old it is
+    assert (command.expires_at - now(1).utc).total_seconds() == left_s
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0, -56 * 365 * 86_400.0])
+def test_a_kill_counts_the_time_of_commands_and_delays_by_the_clock_nobody_sets(tmp_path: Path, jump_s: float) -> None:
+    """Killed for three seconds while the wall clock is set: seven of ten are left, and two of five; also next time."""
+    store = Journal(str(tmp_path), (), LIMIT, boot="b")
+    store.commit(Batch([full_step()]))
+    store.close()
+    for mono_s, left_s, wall_s in ((1003.0, 7.0, jump_s), (1004.0, 6.0, 2 * jump_s / 3), (1005.0, 5.0, 0.0)):
+        store = Journal(str(tmp_path), (), LIMIT, boot="b")
+        at = Now(now(wall_s).utc, mono_s)
+        restored = store.restore(at)
+        assert [(each.expires_at - at.utc).total_seconds() for each in restored.commands] == [left_s]
+        assert [(at.utc - begun).total_seconds() for _, begun, _ in restored.timers] == [mono_s - 1000.0]
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "silent", [{"shelved_until_at": now(99).utc}, {"suppressed_by": "x"}, {"is_out_of_service": True}]
+)
+@pytest.mark.parametrize("cls", [AlarmClass.FAULT, AlarmClass.FIRE])
+def test_what_was_silenced_meanwhile_is_not_sent_after_a_restart(
+    tmp_path: Path, silent: dict[str, Any], cls: AlarmClass
+) -> None:
+    """A notice under way at a crash goes out only if its alarm would still be told; fire is never behind a cause."""
+    step = full_step()
+    store = journal(tmp_path)
+    store.commit(Batch([step]))
+    (raised,) = step.alarms.values()
+    later = replace(raised, version=2, alarm_class=cls, **silent)
+    store.commit(Batch([Step(now(1), alarms={later.id: later})]))
+    is_sent = cls is AlarmClass.FIRE and "suppressed_by" in silent
+    assert bool(store.restore(now(2)).notices) is is_sent
+
+
+def test_the_journal_of_one_alarm_is_read_in_bounds(tmp_path: Path) -> None:
+    """A door that rattled for a year: its beginning and its end are shown, not a million lines."""
+    store = journal(tmp_path)
+    (raised,) = full_step().alarms.values()
+    events = [AlarmEvent(raised.id, number, "reraised", now().utc, SYSTEM) for number in range(1, 3001)]
+    commands = [replace(full_step().commands[0], id=f"{raised.id}#{number}/siren") for number in range(1, 3001)]
+    store.commit(Batch([Step(now(), events=events, alarms={raised.id: raised}, commands=commands)]))
+    reader = JournalReader(str(tmp_path))
+    versions = [each.version for each in reader.events(raised.id)]
+    assert versions == [*range(1, 101), *range(2101, 3001)]
+    assert len(reader.commands(raised.id)) == 1000
 
 
 def test_what_open_alarms_have_left_on_is_on_record(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 The monotonic clock goes on while the gateway is killed and started again, and no one can set it: within one boot of
 the machine ages are exact, whatever the wall clock does. After a reboot the last *pulse* (one row, written with every
 change of a delay and regularly while any runs) says how much had passed for certain; how long the machine was off only
-the wall clock knows. It is believed unless it has gone back: then nothing is known to have passed.
+the wall clock knows. It is believed unless it has gone back, or had never been set: then nothing is known to have
+passed.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import apsw
@@ -15,6 +17,8 @@ import orjson
 
 from gateway.model import Now
 from gateway.store import codec
+
+_SET_MS = codec.to_ms(datetime(2020, 1, 1, tzinfo=UTC))  # before it no clock was ever set
 
 
 Owed = tuple[str, tuple[str | float | None, ...]]
@@ -33,8 +37,11 @@ class Pulse(NamedTuple):
         return boot != "" and self.boot == boot and now.mono_s >= self.mono_s
 
     def is_lost(self, boot: str, now: Now) -> bool:
-        """Does nobody know how much time has passed since: another boot, and a wall clock that has gone back?"""
-        return not self.is_of(boot, now) and codec.to_ms(now.utc) < self.at_ms
+        """Does nobody know how much time has passed since: another boot, and a wall clock that has gone back, or that
+        had never been set then?
+        """  # noqa: D205 - one paragraph
+        now_ms = codec.to_ms(now.utc)
+        return not self.is_of(boot, now) and (now_ms < self.at_ms or self.at_ms < _SET_MS <= now_ms)
 
 
 def age_s(began_ms: int, began_mono_s: float | None, pulse: Pulse | None, boot: str, now: Now) -> float:
@@ -44,7 +51,8 @@ def age_s(began_ms: int, began_mono_s: float | None, pulse: Pulse | None, boot: 
         return (now_ms - began_ms) / 1000
     if pulse.is_of(boot, now):
         return now.mono_s - began_mono_s
-    return max(0.0, pulse.mono_s - began_mono_s) + max(0, now_ms - pulse.at_ms) / 1000
+    dark_s = 0.0 if pulse.is_lost(boot, now) else (now_ms - pulse.at_ms) / 1000
+    return max(0.0, pulse.mono_s - began_mono_s) + dark_s
 
 
 def write(db: apsw.Connection, boot: str, now: Now) -> None:
