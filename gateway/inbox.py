@@ -13,10 +13,16 @@ from gateway.model import Arrival, DeviceStatus, Input, Reading
 
 _LANE_ARRIVALS = 20_000  # waiting in the readings lane
 _LANE_MERGED = 20_000  # points whose newest reading waits beside a full lane
+_PIECE = 128  # device states of one arrival that are judged at once
 
 
 class Inbox:
-    """Two lanes. Requests and results are never dropped; readings are merged by point when their lane is full."""
+    """Two lanes. Requests and results are never dropped; readings are merged by point when their lane is full.
+
+    Beside them waits a bulk: where many device states come at once (a line with thousands of devices is lost), and
+    what is said of devices after that, is handed out in pieces, so that a fire does not wait for all of it. The order
+    of what is said of one device stays, but its readings may go ahead.
+    """
 
     def __init__(self, counters: Counters, arrived: Callable[[], None], keeps: Container[str] = ()) -> None:
         """``arrived`` is called for everything that enters, and must be cheap; ``keeps``: points never merged."""
@@ -26,6 +32,7 @@ class Inbox:
         self._control: deque[Input] = deque()
         self._readings: deque[Arrival] = deque()
         self._merged: dict[str, Reading] = {}
+        self._bulk: deque[Arrival] = deque()
 
     def put(self, item: Input) -> None:
         """Add a request, a result or a tick. Their number is bounded by those who make them."""
@@ -39,7 +46,13 @@ class Inbox:
         number under way. Of any other, when the lane is full, the newest reading of a point wins; what says that a
         device came or went, and the points of ``keeps`` (alarms, presses), are taken as they are up to twice the lane.
         """
-        if arrival.receipt is not None or (len(self._readings) < _LANE_ARRIVALS and not self._merged):
+        is_awaited = arrival.receipt is not None
+        if self._bulk or len(arrival.inputs) > _PIECE:
+            arrival = self._set_aside(arrival)
+            if not arrival.inputs and arrival.receipt is None:  # all of it is set aside
+                self._arrived()
+                return
+        if is_awaited or (len(self._readings) < _LANE_ARRIVALS and not self._merged):
             self._readings.append(arrival)
             if self._merged:
                 self._forget_older(arrival)
@@ -47,8 +60,11 @@ class Inbox:
             self._squeeze(arrival)
         self._arrived()
 
-    def drain(self, limit: int) -> tuple[list[Input], list[Arrival]]:
-        """At most ``limit`` requests and results, and arrivals of at most ``limit`` together (but at least one)."""
+    def drain(self, limit: int, *, bulk: bool = True) -> tuple[list[Input], list[Arrival]]:
+        """At most ``limit`` requests and results, and arrivals of at most ``limit`` together (but at least one).
+
+        With ``bulk`` a piece of what was set aside after them.
+        """
         control = [self._control.popleft() for _ in range(min(limit, len(self._control)))]
         arrivals: list[Arrival] = []
         readings = self._readings
@@ -60,10 +76,32 @@ class Inbox:
         if not readings and self._merged:
             arrivals.append(Arrival(tuple(self._merged.values())))
             self._merged = {}
+        if bulk and self._bulk:
+            arrivals.append(self._bulk.popleft())
         return control, arrivals
 
+    def has_any(self, *, bulk: bool) -> bool:
+        """Is there anything to drain?"""
+        return bool(self._control or self._readings or self._merged or (bulk and self._bulk))
+
     def __len__(self) -> int:
-        return len(self._control) + len(self._readings) + len(self._merged)
+        return len(self._control) + len(self._readings) + len(self._merged) + len(self._bulk)
+
+    def _set_aside(self, arrival: Arrival) -> Arrival:
+        """Put the device states of ``arrival`` behind those that wait, where any do or it has very many; the rest.
+
+        Its receipt goes with the last of them: it is acknowledged when all of it is on the disk.
+        """
+        states = [each for each in arrival.inputs if isinstance(each, DeviceStatus)]
+        if not states or (not self._bulk and len(states) <= _PIECE):
+            return arrival
+        if len(self._bulk) >= _LANE_ARRIVALS and arrival.receipt is None:
+            self._counters.count("inbox_dropped", len(states), reason="bulk_full")
+        else:
+            pieces = [Arrival(tuple(states[at : at + _PIECE])) for at in range(0, len(states), _PIECE)]
+            pieces[-1] = pieces[-1]._replace(receipt=arrival.receipt, digest=arrival.digest)
+            self._bulk += pieces
+        return Arrival(tuple(each for each in arrival.inputs if not isinstance(each, DeviceStatus)))
 
     def _squeeze(self, arrival: Arrival) -> None:
         """Take what must not be merged, merge the rest."""

@@ -33,12 +33,13 @@ from gateway.model import (
     Step,
     Tick,
 )
-from gateway.shedding import Group, Stepped, must_be_kept, relieve, shed
+from gateway.shedding import Group, Stepped, first_group, must_be_kept, relieve, shed
 from gateway.store.journal import Batch
 from gateway.store.outbox import Trimmed
 
 _BATCH_INPUTS = 256
 _PENDING_STEPS = 2_000  # stepped but not on the disk: then stepping waits
+_BULK_STEPS = 4  # stepped but not on the disk: with more of them a flood of device states waits, and nothing else
 _REMEMBERED_REPLIES = 1_000
 _LAST_COMMIT_S = 5.0
 _STALL_S = 3.0  # a commit that takes longer is taken for a disk that refuses, until it returns
@@ -204,10 +205,11 @@ class Pipeline:
     def _turn(self) -> None:
         """Step one batch, then let the sockets have their turn."""
         self._is_turn_due = False
-        if self._loop is None or not len(self.inbox) or len(self._pending) >= _PENDING_STEPS:
+        takes_bulk = not self.is_storing or len(self._pending) < _BULK_STEPS
+        if self._loop is None or not self.inbox.has_any(bulk=takes_bulk) or len(self._pending) >= _PENDING_STEPS:
             return  # whatever arrives, and the end of a commit, wakes us
         try:
-            self._step(*self.inbox.drain(_BATCH_INPUTS))
+            self._step(*self.inbox.drain(_BATCH_INPUTS, bulk=takes_bulk))
         except Exception as error:  # noqa: BLE001 - handed to whoever awaits `run`
             self._fail(error)
             return
@@ -247,7 +249,7 @@ class Pipeline:
     def _commit_next(self) -> None:
         """Hand what was stepped to the writer's thread, as one transaction; what is worth none is settled at once."""
         while self._pending and self._idle.is_set():
-            count = 1 if self._alone else len(self._pending)
+            count = 1 if self._alone else first_group(self._pending)
             group, self._pending = self._pending[:count], self._pending[count:]
             self._alone = max(0, self._alone - count)
             batch = self._batch(group)

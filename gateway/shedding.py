@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from gateway.counters import Counters
-from gateway.model import Arrival, Mark, MarkChange, Step, TimerChange
+from gateway.model import Arrival, Mark, MarkChange, Now, Step, TimerChange
 from gateway.store.passes import passes_of
 
 MOST_INPUTS = 500  # stepped while the disk refuses: beyond it telemetry is given up
 MOST_STEPS = 1_000  # with more than telemetry: beyond it the oldest become one
-MOST_RECORDS = 5_000  # events, commands, notices, passes of that one, each: beyond it the oldest are not written
+MOST_RECORDS = 5_000  # events, commands, notices of that one, each: beyond it the oldest are not written
+MOST_PASSES = 20_000  # readings of passes in it, up to four of each: they are given up last
+GROUP_EVENTS = 512  # in one transaction: an alarm that comes after a flood waits for so much of it at a time
+_READINGS_PER_EVENT = 50  # so many cost a transaction as much as an event
 MOST_UNACKNOWLEDGED = 8  # messages: beyond it a small window would soon be used up
 
 
@@ -36,6 +40,11 @@ class Stepped:
         An alarm has come of it, or a mark changed; or a message in it has come before, and what came of that waits.
         """
         return is_of_alarm(self.step) or any(not each.inputs for each in self.arrivals)
+
+    @property
+    def weight(self) -> int:
+        """How much of a transaction it is, in events."""
+        return len(self.step.events) + len(self.step.readings) // _READINGS_PER_EVENT
 
     def relieve(self) -> None:
         """Tell the senders now that they need not keep their messages any more."""
@@ -77,6 +86,17 @@ def shed(pending: Sequence[Stepped], counters: Counters) -> Group:
     return kept if over <= 0 else [_as_one(kept[: over + 1], counters), *kept[over + 1 :]]
 
 
+def first_group(pending: Sequence[Stepped]) -> int:
+    """How many of ``pending`` are written together: at least one, and no more events than `GROUP_EVENTS`."""
+    weight, count = 0, 0
+    for each in pending:
+        weight += each.weight
+        if count and weight > GROUP_EVENTS:
+            break
+        count += 1
+    return count
+
+
 def _has_passes(stepped: Stepped, counters: Counters) -> bool:
     """Give up its telemetry but for who went through a door, which is a record; was there anybody?"""
     passes = passes_of(stepped.step.readings)
@@ -101,6 +121,14 @@ def relieve(group: Sequence[Stepped]) -> bool:
     return waiting > MOST_UNACKNOWLEDGED
 
 
+def _dated(change: TimerChange, at: Now, now: Now) -> TimerChange:
+    """A change of the step ``at`` as one of the step ``now``: its start by the wall clock as it stands then."""
+    if change.started_at is None:
+        return change
+    set_by = (now.utc - at.utc) - timedelta(seconds=now.mono_s - at.mono_s)
+    return change._replace(started_at=change.started_at + set_by)
+
+
 def _unacknowledged(group: Sequence[Stepped]) -> int:
     """How many messages their broker still keeps for us."""
     return sum(arrival.receipt is not None for each in group for arrival in each.arrivals)
@@ -118,13 +146,18 @@ def _as_one(group: Sequence[Stepped], counters: Counters) -> Stepped:
         one.notices += step.notices
         one.replies += step.replies
         one.results += step.results
-        timers |= {change.key: change for change in step.timers}
+        timers |= {change.key: _dated(change, step.now, one.now) for change in step.timers}
         marks |= {(change.mark, change.scope, change.key): change for change in step.marks}
         passes = passes_of(step.readings)
         one.readings += passes
         counters.count("readings_not_stored", len(step.readings) - len(passes), reason="disk")
     one.timers, one.marks = list(timers.values()), list(marks.values())
-    for records in (one.events, one.commands, one.notices, one.readings):
+    over = max(0, len(one.readings) - MOST_PASSES)
+    if over:
+        lost = sum(each.point_id.endswith("/pass") for each in one.readings[:over])
+        counters.count("passes_not_stored", lost, reason="disk")
+        del one.readings[:over]
+    for records in (one.events, one.commands, one.notices):
         over = len(records) - MOST_RECORDS
         if over > 0:
             counters.count("records_not_stored", over, reason="disk")

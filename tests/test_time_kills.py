@@ -32,6 +32,19 @@ class Cut:
 
     dark_s: float
     jump_s: float
+    is_unknown: bool  # the wall clock has gone back, or was set for the first time: it does not tell
+
+    @property
+    def late_s(self) -> float:
+        """By how much it can make a call late."""
+        if self.is_unknown:
+            return self.dark_s
+        return min(self.dark_s, max(0.0, -self.jump_s))
+
+    @property
+    def early_s(self) -> float:
+        """And early."""
+        return 0.0 if self.is_unknown else max(0.0, self.jump_s)
 
 
 class Machine(Player):
@@ -60,6 +73,7 @@ class Machine(Player):
         self.engine = self._new()
         self.engine.restore([each for each in self.alarms.values() if each.is_open], {}, running, at)
         self.engine.restore_said(self.said)
+        self.log.beat(at)
         self._note_pulse()
 
     def step(self, at_s: float, *inputs: Input) -> Step:
@@ -95,7 +109,9 @@ class Machine(Player):
     def cut(self, off_s: float, boot_s: float, shift_s: float) -> None:
         """The power goes; when it is back the wall clock is wrong by ``shift_s``."""
         back_s = self.at_s + off_s
-        self.cuts.append(Cut(back_s - self.pulse_s, shift_s - self.pulse_shift_s))
+        dark_s, jump_s = back_s - self.pulse_s, shift_s - self.pulse_shift_s
+        was_set, is_set = (each > TO_1970_S / 2 for each in (self.pulse_shift_s, shift_s))
+        self.cuts.append(Cut(dark_s, jump_s, jump_s < -dark_s or (is_set and not was_set)))
         self.boot, self.boot_s, self.wall_shift_s = f"b{len(self.cuts)}", boot_s - back_s, shift_s
         self.restart(back_s)
 
@@ -159,8 +175,8 @@ def test_whatever_is_killed_cut_or_set_each_is_called_once_and_within_the_bound(
     called = first_calls(machine)
     assert len(set(machine.said)) == len(machine.said)
     assert [who for _, who in machine.calls()] == [who for _, who in EVERYBODY]
-    late_s = sum(min(each.dark_s, -each.jump_s) for each in machine.cuts if each.jump_s < 0)
-    early_s = sum(each.jump_s for each in machine.cuts if each.jump_s > 0)
+    late_s = sum(each.late_s for each in machine.cuts)
+    early_s = sum(each.early_s for each in machine.cuts)
     for due_s, who in EVERYBODY:
         latest_s = due_s + late_s
         for begun_s, ended_s in off:  # nobody is called by a gateway that is off

@@ -162,7 +162,7 @@ class Gateway:
 
     def _act_again(self, commands: Sequence[Command]) -> None:
         """Absolute values with deadlines: too late ones end as expired, and those that a fire has overruled as well."""
-        now, undoing = self._clock.now(), self._engine.operating.overruled(commands)
+        now, undoing = self._restored_at, self._engine.operating.overruled(commands)
         self._effects.act([replace(each, expires_at=now.utc) if each.id in undoing else each for each in commands], now)
 
     def _act(self, commands: Sequence[Command], decided: Now) -> None:

@@ -185,7 +185,7 @@ class Operating:
             value=permit.value,
             by=request.actor,
             because=request.alarm_id,
-            expires_at=min(request.expires_at, now.utc + timedelta(seconds=permit.operate.within_s)),
+            expires_at=now.utc + timedelta(seconds=min(request.left_s(now), permit.operate.within_s)),
         )
 
     def _begin_pulse(self, command: Command, permit: _Permit, step: Step) -> None:

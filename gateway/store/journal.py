@@ -210,7 +210,7 @@ class Journal:
                 passes.write_opened(db, result, self._doors)
             else:
                 notices.settle(db, result)
-        self._timers.write(step.timers, step.now)
+        self._timers.write(step.timers, step.now, is_dated=bool(step.commands))
         for change in step.marks:
             self._write_mark(change, now_ms)
         for reply in step.replies:

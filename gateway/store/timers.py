@@ -44,32 +44,34 @@ class TimerLog:
         self._boot = boot
         self._beaten_s = float("-inf")
         self._owed: list[pulse.Owed] = []  # of a restart: until it is on the disk, which may be full
+        self._is_owing = False
 
-    def write(self, changes: Sequence[TimerChange], now: Now) -> None:
-        """Keep what has changed in the step of ``now``; inside the caller's transaction."""
-        is_new = False
-        if self._owed and changes:
-            self._pay()
+    def write(self, changes: Sequence[TimerChange], now: Now, *, is_dated: bool = False) -> None:
+        """Keep what has changed in the step of ``now``; inside the caller's transaction.
+
+        With ``is_dated`` it holds something else that is counted from now.
+        """
+        if not changes and not is_dated:
+            return
+        self._pay()
         for key, started_at, duration_s in changes:
             if started_at is None:
                 self._db.execute("DELETE FROM timers WHERE key = ?", (key,))
                 continue
-            is_new = True
             mono_s = now.mono_s - (now.utc - started_at).total_seconds()
             self._db.execute(
                 "INSERT OR REPLACE INTO timers (key, started_ms, duration_s, mono_s) VALUES (?, ?, ?, ?)",
                 (key, codec.to_ms(started_at), duration_s, mono_s),
             )
-        if is_new:
-            self._pulse(now)
+        self._pulse(now)
 
     def beat(self, now: Now) -> None:
         """Call it every second: a pulse where one is due and anything runs."""
-        if self._owed:
+        if self._is_owing:
             with self._db:
                 self._pay()
                 self._pulse(now)
-            self._owed = []
+            self._owed, self._is_owing = [], False
         since_s = now.mono_s - self._beaten_s
         if since_s >= AWAITED_S:
             query = _ANY if since_s >= CALM_S else _CALLS
@@ -82,7 +84,7 @@ class TimerLog:
         That, and what is ``owed`` besides, is written by the next `beat` or `write`.
         """
         is_same_boot = before is not None and before.is_of(self._boot, now)
-        self._owed = [] if is_same_boot else list(owed)
+        self._owed, self._is_owing = [] if is_same_boot else list(owed), True
         found: list[Running] = []
         for key, ms, duration, mono in self._db.execute(
             "SELECT key, started_ms, duration_s, mono_s FROM timers ORDER BY key"
