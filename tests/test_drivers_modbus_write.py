@@ -69,6 +69,18 @@ async def test_a_command_that_is_late_is_never_sent() -> None:
     assert field.written == []
 
 
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+async def test_setting_the_clock_moves_no_deadline(jump_s: float) -> None:
+    """The wall clock is set while a command is on its way: it is sent in its time, and never after it."""
+    field = Field(1)
+    async with serve(field) as port, running("modbus-tcp", tcp(port), [make_device(1, POINTS)]) as rig:
+        for within_s, outcome in ((5.0, Outcome.DONE), (-0.001, Outcome.EXPIRED)):
+            taken = rig.command(ONE + "on.1", True, within_s=within_s).taken_in(rig.clock.now())
+            moved = replace(taken, expires_at=taken.expires_at - timedelta(seconds=jump_s))
+            assert (await rig.driver.write(moved)).outcome is outcome
+    assert len(field.written) == 1
+
+
 async def test_a_command_whose_line_never_comes_up_expires() -> None:
     """While the cabinet is switched off the command waits for its deadline, then it is dropped: not sent afterwards."""
     field = Field(1)

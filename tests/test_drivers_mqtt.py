@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -329,6 +330,16 @@ async def test_nothing_is_sent_after_the_deadline(field: Field) -> None:
         await until(lambda: len(field.heard) == 1)
     assert result.outcome is CommandOutcome.EXPIRED
     assert field.heard[0].topic == "siren/marker/set"
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+async def test_setting_the_clock_moves_no_deadline(field: Field, jump_s: float) -> None:
+    """The wall clock is set while a command is on its way: it neither expires early nor is sent late."""
+    async with field.running():
+        for within_s, outcome in ((0.3, CommandOutcome.UNCONFIRMED), (-0.1, CommandOutcome.EXPIRED)):
+            taken = command(expires_s=within_s).taken_in(SystemClock().now())
+            moved = replace(taken, expires_at=taken.expires_at - timedelta(seconds=jump_s))
+            assert (await field.driver.write(moved)).outcome is outcome
 
 
 async def test_a_lost_broker_is_a_driver_error(field: Field) -> None:

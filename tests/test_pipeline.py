@@ -43,6 +43,7 @@ class Echo:
         self.wake_s: float | None = None
         self.ticks = 0
         self.batches: list[int] = []
+        self.deadlines: list[float | None] = []
 
     def step(self, inputs: Sequence[Input], now: Now, act: Act) -> Step:
         step = Step(now)
@@ -54,6 +55,7 @@ class Echo:
                     step.commands.append(_siren(len(self.batches), now))
                     act(step.commands[-1:], now)
             elif isinstance(each, OperatorRequest):
+                self.deadlines.append(each.expires_mono_s)
                 step.replies.append(Reply(each.id, is_accepted=True, version=2))
             elif isinstance(each, Tick):
                 self.ticks += 1
@@ -262,6 +264,7 @@ async def test_an_operator_is_answered_after_the_commit(tmp_path: Path) -> None:
         rig.disk.may_go.set()
         assert await first == await second == Reply("r1", is_accepted=True, version=2)
     assert sum(rig.core.batches) == 1
+    assert [each is not None for each in rig.core.deadlines] == [True]  # on the monotonic clock from here on
 
 
 async def test_commits_group_themselves_under_load(tmp_path: Path) -> None:

@@ -135,6 +135,19 @@ def test_alarms_say_that_the_clock_could_not_be_believed() -> None:
     assert "clock" not in player.journal[-1].data
 
 
+@pytest.mark.parametrize("jump_s", [HOUR_S, -HOUR_S])
+@pytest.mark.parametrize(("waited_s", "is_accepted"), [(9.0, True), (11.0, False)])
+def test_setting_the_clock_moves_no_deadline_of_a_click(jump_s: float, waited_s: float, is_accepted: bool) -> None:
+    """Taken in, and the wall clock is set before it is judged: it counts for its ten seconds, neither less nor more."""
+    player = Stepping()
+    player.read(0, SMOKE, value=True)
+    (alarm,) = player.alarms.values()
+    click = player.request(Verb.TAKE, alarm, at_s=1).taken_in(player.now(1))
+    player.wall_shift_s = jump_s
+    (reply,) = player.step(1 + waited_s, click).replies
+    assert reply.is_accepted is is_accepted
+
+
 def test_a_device_with_an_absurd_clock_still_raises() -> None:
     """1970, or the year 2099: a call for help is never refused for its time."""
     for year in (1970, 2099):
