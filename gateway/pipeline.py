@@ -35,7 +35,7 @@ from gateway.model import (
 )
 from gateway.shedding import Group, Stepped, first_group, must_be_kept, relieve, shed
 from gateway.store.journal import Batch
-from gateway.store.outbox import Trimmed
+from gateway.writing import Writer
 
 _BATCH_INPUTS = 256
 _PENDING_STEPS = 2_000  # stepped but not on the disk: then stepping waits
@@ -63,22 +63,6 @@ class Core(Protocol):
 
     def next_wake(self) -> float | None:
         """The monotonic instant of the next timer."""
-        ...
-
-
-class Writer(Protocol):
-    """The store: blocking, called from one thread."""
-
-    def commit(self, batch: Batch) -> None:
-        """Write it all or raise."""
-        ...
-
-    def is_passing(self, error: BaseException) -> bool:
-        """May the same batch be written later? False for what no disk will ever take."""
-        ...
-
-    def trim(self, now: Now) -> Trimmed:
-        """A bounded piece of housekeeping."""
         ...
 
 

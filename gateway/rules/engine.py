@@ -188,8 +188,7 @@ class Engine:
     def step(self, inputs: Sequence[Input], now: Now, act: Act = no_act) -> Step:
         """Decide on one batch; all of it happens at ``now``. Delays that have ended by now go first.
 
-        Of very many `MOST_RUNG` end in one step: a fire among the inputs does not wait for all of them. `next_wake`
-        has come already, then.
+        Of very many `MOST_RUNG` end in one step (`next_wake` has come, then): a fire does not wait for all of them.
 
         ``act`` gets safety commands at their decision, in the middle of the step: nothing delays them, not even
         writing down why. They are in the `Step` too; what ``act`` does changes nothing in it.

@@ -7,6 +7,7 @@ export const COUNTERS = {
   inbox_dropped: ["收件队列满,丢弃", "Inbox full: dropped"],
   readings_not_stored: ["读数没有存下", "Readings not stored"],
   records_not_stored: ["记录没有存下", "Records not stored"],
+  passes_not_stored: ["门禁记录没有存下", "Door records not stored"],
   steps_not_stored: ["判断结果没有存下", "Decisions not stored"],
   outbox_dropped_readings: ["空间不够,丢弃未上传的读数", "Out of room: readings dropped"],
   modbus_records_missed: ["门禁刷卡太快,有记录没读到", "Door records missed: too many between two polls"],
