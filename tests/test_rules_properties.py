@@ -22,7 +22,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.model import (
@@ -368,7 +368,16 @@ def check_journal(player: Player) -> None:
     assert len(player.said) == len(set(player.said))
 
 
+HEAT_AND_BACK: list[Part] = [
+    Say("3-2-03-0301/all/heat", 75.0, None, Quality.GOOD),
+    Say("3-2-03-0301/all/heat", 20.0, None, Quality.GOOD),
+    Clock(pause_s=25.0, set_s=0.0, restarts=False),
+    Say("3-2-03-0301/all/heat", 20.0, None, Quality.GOOD),
+]
+
+
 @settings(max_examples=800, deadline=None)
+@example([*HEAT_AND_BACK, Blame(0, "line:l:1")])
 @given(scripts)
 def test_promises_hold_in_any_order_of_events(script: list[Part]) -> None:
     """No order of readings, clicks, restarts and clock steps breaks a promise of the alarm list."""

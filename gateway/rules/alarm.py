@@ -25,6 +25,7 @@ _REOPENED: dict[str, Any] = {
     "is_confirmed": False,
     "escalated_s": 0.0,
 }
+_ENDS = frozenset({"returned", "withdrawn", "reset"})
 
 
 def fold(alarm: Alarm | None, event: AlarmEvent) -> Alarm:
@@ -42,11 +43,15 @@ def fold(alarm: Alarm | None, event: AlarmEvent) -> Alarm:
     return _with_parts(alarm, event)
 
 
-def is_over(alarm: Alarm) -> bool:
-    """Has it ended: neither active nor latched, and handled as far as its class asks, it or its cause?"""
+def is_over(alarm: Alarm, kind: str) -> bool:
+    """Has it ended with an event of this kind: neither active nor latched, and handled as its class asks, or its cause?
+
+    A mute ends nothing: behind its cause an alarm ends only as its condition does, or its latch. What had returned
+    before and waits for somebody goes on waiting.
+    """
     if alarm.condition is AlarmCondition.ACTIVE or alarm.is_latched:
         return False
-    if alarm.suppressed_by and not alarm.alarm_class.is_life_safety:
+    if alarm.suppressed_by and kind in _ENDS and not alarm.alarm_class.is_life_safety:
         return True
     return alarm.handling in DONE[ENDINGS[alarm.alarm_class]]
 
@@ -89,7 +94,7 @@ def _with_parts(alarm: Alarm, event: AlarmEvent) -> Alarm:
         last_at=event.at,
         **_STAMPS[event.kind](alarm, event),
     )
-    return replace(moved, is_open=False, is_sounding=False) if is_over(moved) else moved
+    return replace(moved, is_open=False, is_sounding=False) if is_over(moved, event.kind) else moved
 
 
 def _after(change: Latch, event: AlarmEvent, key: str, *, is_set: bool) -> bool:

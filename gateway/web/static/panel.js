@@ -12,6 +12,7 @@ import { shelveForm, shelvedText, unshelveGroup } from "./shelving.js";
 import { clockText, kindName, language, spanWords, spotName, whatText, word } from "./words.js";
 
 const HOLD_MS = 2000;
+const SHOWN_MS = 1000; // a done act is said after so long, also where the stream is late
 const LOOK_AGAIN_MS = 1500; // while a command is under way
 const NEXT = { new: "take", taken: "verify", verifying: "verify", handling: "close", closed: "reset" };
 
@@ -25,6 +26,7 @@ export class Panel {
     this.longest = null; // minutes that this account may shelve it; null: not at all
     this.readAt = 0; // version at which the journal was read
     this.operate = new Operate(this);
+    this.done = null; // what was done and is not on the screen yet
     this.built = ""; // what the elements were built for: they stay while only the alarm changes
   }
 
@@ -35,6 +37,7 @@ export class Panel {
       this.longest = null;
       this.readAt = 0;
       this.built = "";
+      this.done = null;
       this.operate.forget();
     }
     this.alarm = alarm;
@@ -84,6 +87,7 @@ export class Panel {
     show(find("unshelve"), isShelved);
     if (isShelved) say(find("unshelve").firstElementChild, shelvedText(alarm));
     this.follow();
+    this.tellIfShown();
   }
 
   // In another language: the gateway's own sentences too.
@@ -205,14 +209,29 @@ export class Panel {
   async go(verb, fields, label, alarm = this.alarm) {
     const isMine = () => this.alarm?.id === alarm.id;
     if (!this.isFresh()) return;
+    this.done = null;
     this.tell(word("sending"), "");
     try {
-      await act(alarm, verb, fields, () => isMine() && this.tell(word("retrying"), ""));
-      if (isMine()) this.tell(word("done", { verb: label }), "done");
+      const { version } = await act(alarm, verb, fields, () => isMine() && this.tell(word("retrying"), ""));
+      if (isMine()) this.tellDone(version, word("done", { verb: label }));
     } catch (error) {
       const text = error instanceof Refused ? error.message : word("unsure");
       if (isMine()) this.tell(text, "refused");
     }
+  }
+
+  // Said when the screen shows what was done: whoever reads it may press the next button.
+  tellDone(version, text) {
+    const { id } = this.alarm;
+    this.done = { version, text };
+    this.tellIfShown();
+    setTimeout(() => this.alarm?.id === id && this.tellIfShown(true), SHOWN_MS);
+  }
+
+  tellIfShown(isLate = false) {
+    if (!this.done || (!isLate && this.alarm.version < this.done.version)) return;
+    this.tell(this.done.text, "done");
+    this.done = null;
   }
 
   tell(text, kind) {
