@@ -90,18 +90,24 @@ class Inbox:
     def _set_aside(self, arrival: Arrival) -> Arrival:
         """Put the device states of ``arrival`` behind those that wait, where any do or it has very many; the rest.
 
-        Its receipt goes with the last of them: it is acknowledged when all of it is on the disk.
+        It is acknowledged when both have been: neither the alarm in it nor the states may still be in memory alone. Its
+        digest goes with the rest: a press that comes again after a kill is not a second one, and that a device is there
+        is said by its next message.
         """
         states = [each for each in arrival.inputs if isinstance(each, DeviceStatus)]
         if not states or (not self._bulk and len(states) <= _PIECE):
             return arrival
+        rest = tuple(each for each in arrival.inputs if not isinstance(each, DeviceStatus))
         if len(self._bulk) >= _LANE_ARRIVALS and arrival.receipt is None:
             self._counters.count("inbox_dropped", len(states), reason="bulk_full")
-        else:
-            pieces = [Arrival(tuple(states[at : at + _PIECE])) for at in range(0, len(states), _PIECE)]
-            pieces[-1] = pieces[-1]._replace(receipt=arrival.receipt, digest=arrival.digest)
-            self._bulk += pieces
-        return Arrival(tuple(each for each in arrival.inputs if not isinstance(each, DeviceStatus)))
+            return Arrival(rest)
+        receipt, digest = arrival.receipt, arrival.digest
+        if rest and receipt is not None:
+            receipt = _second_call(receipt)
+        pieces = [Arrival(tuple(states[at : at + _PIECE])) for at in range(0, len(states), _PIECE)]
+        pieces[-1] = pieces[-1]._replace(receipt=receipt, digest=b"" if rest else digest)
+        self._bulk += pieces
+        return Arrival(rest, receipt, digest) if rest else Arrival(())
 
     def _squeeze(self, arrival: Arrival) -> None:
         """Take what must not be merged, merge the rest."""
@@ -127,3 +133,16 @@ class Inbox:
         for each in arrival.inputs:
             if isinstance(each, Reading) and self._merged.pop(each.point_id, None) is not None:
                 self._counters.count("inbox_merged")
+
+
+def _second_call(then: Callable[[], None]) -> Callable[[], None]:
+    """What calls ``then`` when it is called for the second time: two halves of one message, each with its receipt."""
+    calls = 0
+
+    def one_more() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            then()
+
+    return one_more

@@ -119,6 +119,29 @@ def test_nothing_is_lost_and_what_is_said_of_a_device_keeps_its_order(
     assert sorted(field.acknowledged) == [n for n, each in enumerate(script) if each[3]]
 
 
+def test_a_press_beside_a_flood_is_not_acknowledged_before_the_disk_has_it() -> None:
+    """A button's first message shows that it is there, and is a press: while the disk refuses, the state in it may be
+    given up, but the broker keeps the message. A kill meanwhile, and it comes again: not as a second press.
+    """
+    inbox, acknowledged = an_inbox(), list[int]()
+    inbox.deliver(Arrival(states(*(f"d{n}" for n in range(1000)))))
+    status = states(FIRE.point_id.rpartition("/")[0], is_online=True)
+    inbox.deliver(Arrival((FIRE, *status), lambda: acknowledged.append(1), b"digest"))
+    arrivals: list[Arrival] = []
+    while len(inbox):
+        arrivals += inbox.drain(256)[1]
+    pressed, told = [each for each in arrivals if each.receipt is not None]
+    assert (pressed.inputs, told.inputs) == ((FIRE,), status)
+    assert (pressed.digest, told.digest) == (b"digest", b"")
+    press, presence = Stepped(full_step(), [pressed], 1), Stepped(Step(now()), [told], 1)
+    for each in (press, presence):
+        each.relieve()
+    assert acknowledged == []
+    assert pressed.receipt is not None
+    pressed.receipt()  # it is on the disk
+    assert acknowledged == [1]
+
+
 def test_one_transaction_holds_a_bounded_flood() -> None:
     """An alarm that comes after a flood waits for a piece of it at a time; a single step is never split."""
     events = full_step().events * 100
