@@ -171,6 +171,20 @@ def test_a_cabinet_gathers_what_hangs_on_it() -> None:
     assert {each.device_id for each in flood.open()} == {made[0].id, made[2].id}
 
 
+def test_what_a_line_leaves_under_its_cabinet_is_shown_when_that_is_back() -> None:
+    """Line, lamp and cabinet go, in this order; the line comes back, then the cabinet: the lamp that stays is heard."""
+    made = [lamp(1, "1"), _renamed(lamp(1, "1", tags=("cabinet",)), "cabinet")]
+    flood = Flood(community([built_in("line", "b1"), *made]))
+    flood.lose(0, "line/b1", made[0].id, made[1].id)
+    flood.find(10, "line/b1")
+    flood.step(10 + grouping.SETTLE_S + 5)
+    (cabinet,) = flood.open()
+    assert (cabinet.device_id, flood.members(cabinet)) == (made[1].id, [made[0].id])
+    flood.find(300, made[1].id)
+    flood.step(300 + grouping.SETTLE_S + 5)
+    assert [each.device_id for each in flood.open()] == [made[0].id]
+
+
 def _renamed(device: Device, name: str) -> Device:
     id_ = f"{device.place.text}/{name}"
     points = tuple(replace(each, id=f"{id_}/{each.name}", device_id=id_) for each in device.points)

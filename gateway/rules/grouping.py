@@ -188,13 +188,14 @@ class Grouping:
         return alarm is not None and is_muted_anyway(alarm)
 
     def _root(self, alarm_id: str) -> str:
-        """A cause may itself be gathered: by the site, or by its line."""
+        """A cause may itself be gathered: by the site, or by its line, while that is there."""
         alarm = self._book.alarms.get(alarm_id)
-        return alarm.suppressed_by if alarm is not None and alarm.suppressed_by else alarm_id
+        over = self._book.alarms.get(alarm.suppressed_by) if alarm is not None else None
+        return over.id if over is not None and over.condition is AlarmCondition.ACTIVE else alarm_id
 
     def _adopt(self, cause: Alarm, step: Step) -> None:
         """A cause that is seen after its consequences: gather those that nobody has in hand."""
-        by = cause.suppressed_by or cause.id
+        by = self._root(cause.id)
         if self._is_unheard(by):
             return
         for alarm in list(self._book.alarms.values()):
