@@ -297,6 +297,47 @@ def test_what_may_have_been_opened_is_locked_at_once(outcome: CommandOutcome, *,
     assert not any(key.startswith("pulse") for key in player.timers)
 
 
+@pytest.mark.parametrize("outcome", [CommandOutcome.EXPIRED, CommandOutcome.REFUSED])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_second_click_that_never_leaves_does_not_leave_the_door_open(
+    outcome: CommandOutcome, *, is_killed: bool
+) -> None:
+    """Opened, and clicked again within the five seconds while the line is busy: the door is locked all the same."""
+    player = Player(a_site())
+    (first,) = player.step(1, asking(LOCK)).commands
+    player.step(1.2, ended(first))
+    (second,) = player.step(4, asking(LOCK, at_s=4, name="r2")).commands
+    if is_killed:
+        player.restart(5)
+    player.step(14, ended(second, outcome, 14))
+    player.step(60)
+    assert [told(step) for step in player.steps if (LOCK, False) in told(step)] == [[(LOCK, False)]]
+
+
+def test_a_door_that_was_not_locked_again_in_time_is_a_fault() -> None:
+    """Killed between the end of a pulse and the lock, off for an hour: nobody believes that the door is locked."""
+    player = Player(a_site())
+    (command,) = player.step(1, asking(LOCK)).commands
+    player.step(1.2, ended(command))
+    player.step(20)
+    (end,) = [each for step in player.steps for each in step.commands if each.value is False]
+    player.restart(3600)
+    player.step(3600, ended(end, CommandOutcome.EXPIRED, 3600))
+    assert [each.rule_id for each in player.engine.alarms.values()] == ["failed"]
+
+
+def test_a_lock_that_a_fire_has_overtaken_is_no_fault() -> None:
+    """Its end is given up because the door must stay open: that is as it should be."""
+    player = Player(a_site())
+    (command,) = player.step(1, asking(LOCK)).commands
+    player.step(1.2, ended(command))
+    player.step(20)
+    (end,) = [each for step in player.steps for each in step.commands if each.value is False]
+    player.read(21, "3-2-03-0301/smoke/alarm", value=True)
+    player.step(22, ended(end, CommandOutcome.EXPIRED, 22))
+    assert {each.rule_id for each in player.engine.alarms.values()} == {"fire"}
+
+
 def test_a_door_that_does_not_obey_a_hand_is_a_fault() -> None:
     """Nobody has to watch the result: what was commanded and not done is an alarm, and goes when it obeys."""
     player = Player(a_site())

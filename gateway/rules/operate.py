@@ -40,7 +40,8 @@ from gateway.rules.watch import PointWatch
 
 OPERATION = "operate:"
 _END = "operate-end:"
-_OWNER = "pulse"
+_OWNER = "pulse|"
+_AGAIN = "again|"  # in the key: a pulse was running already when it was commanded
 _END_WITHIN_S = 30.0  # to lock again late is better than not at all
 _ANSWERS_S = 2.0  # beyond its deadline: the result of a command is on its way
 _UNSENT = frozenset({CommandOutcome.EXPIRED, CommandOutcome.REFUSED, CommandOutcome.SUPERSEDED})
@@ -102,9 +103,14 @@ class Operating:
         if not command_id.startswith((OPERATION, _END)):
             return ""
         point_id = point_of(command_id)
-        if self._pulses.get(point_id) == _key(command_id):
+        if command_of(self._pulses.get(point_id, "")) == command_id:
             self._go_on(command_id, point_id, result.outcome, step)
-        return "" if result.outcome in _UNSENT else point_id
+        return "" if result.outcome in _UNSENT and not self._is_left_open(result, point_id) else point_id
+
+    def _is_left_open(self, result: CommandResult, point_id: str) -> bool:
+        """Has the end of a pulse come too late (a kill, a line that is down), so that nobody has ended it?"""
+        is_late_end = result.command_id.startswith(_END) and result.outcome is CommandOutcome.EXPIRED
+        return is_late_end and self._holder(point_id, value=False) is None
 
     def settle(self, step: Step) -> None:
         """At the end of a step: nothing that is for safety in it is undone by a hand, or by the end of a pulse."""
@@ -119,13 +125,13 @@ class Operating:
 
     def ring(self, key: str, step: Step) -> None:
         """A pulse is over."""
-        command_id = key.partition("|")[2]
+        command_id = command_of(key)
         self._pulses.pop(point_of(command_id), None)
         self._end(command_id, step)
 
     def restore(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
         """A pulse that was running before a restart ends in its time, however its point may be operated by now."""
-        point_id = point_of(key.partition("|")[2])
+        point_id = point_of(command_of(key))
         state = self._points.get(point_id)
         if state is None or not state.point.is_writable:
             return False
@@ -198,19 +204,19 @@ class Operating:
         if self._points[point_id].value is True and not is_ours:
             return
         # Until its result is known: the command may still be carried out at the last moment of its deadline.
-        self._run(command.id, point_id, permit.operate.within_s + _ANSWERS_S + pulse_s, step)
+        key = _key(command.id, is_again=is_ours)
+        self._run(key, point_id, permit.operate.within_s + _ANSWERS_S + pulse_s, step)
 
     def _go_on(self, command_id: str, point_id: str, outcome: CommandOutcome, step: Step) -> None:
-        operate = self._points[point_id].point.operate
+        operate, key = self._points[point_id].point.operate, self._pulses[point_id]
         if outcome is CommandOutcome.DONE and operate is not None and operate.pulse_s is not None:
-            self._run(command_id, point_id, operate.pulse_s, step)
+            self._run(key, point_id, operate.pulse_s, step)
             return
         self._forget(point_id, step)
-        if outcome not in _UNSENT:  # perhaps it has been carried out
+        if outcome not in _UNSENT or key.startswith(_OWNER + _AGAIN):  # perhaps it, or the one before, was carried out
             self._end(command_id, step)
 
-    def _run(self, command_id: str, point_id: str, duration_s: float, step: Step) -> None:
-        key = _key(command_id)
+    def _run(self, key: str, point_id: str, duration_s: float, step: Step) -> None:
         step.timers.append(self._timers.start(key, duration_s, step.now))
         self._pulses[point_id] = key
 
@@ -236,8 +242,13 @@ def point_of(command_id: str) -> str:
     return command_id.rpartition(":")[2].partition("/")[2]
 
 
-def _key(command_id: str) -> str:
-    return f"{_OWNER}|{command_id}"
+def command_of(key: str) -> str:
+    """The operation that a timer of a pulse ends."""
+    return key.removeprefix(_OWNER).removeprefix(_AGAIN)
+
+
+def _key(command_id: str, *, is_again: bool) -> str:
+    return f"{_OWNER}{_AGAIN if is_again else ''}{command_id}"
 
 
 def _is_said(text: str, value: Value) -> bool:
