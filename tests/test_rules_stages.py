@@ -201,3 +201,30 @@ def _hold(player: Player) -> None:
             is_over = cause.handling is Handling.CLOSED and cause.condition is AlarmCondition.RETURNED
             assert not (is_over and each.condition is AlarmCondition.ACTIVE)
     assert all(each.condition is AlarmCondition.RETURNED for each in player.alarms.values() if not each.is_open)
+
+
+def test_a_drill_that_was_not_cleared_away_hides_no_real_warning() -> None:
+    """70 °C was shown in a drill and waits for its reset; real 60 °C at the same socket is told on its own."""
+    player = Player(sockets())
+    player.mark(0, "drill", "device", PILE, "30")
+    player.read(1, T1, 75.0)
+    player.read(2, T1, 20.0)
+    drill = next(iter(player.engine.alarms.values()))
+    assert drill.marks
+    player.step(1900)
+    player.read(2000, T1, 65.0)
+    warm = next(each for each in player.engine.alarms.values() if each.rule_id == "warm")
+    assert (warm.marks, warm.suppressed_by) == ((), "")
+    assert "warm" in told(player)
+
+
+def test_a_drill_takes_no_real_warning_along() -> None:
+    """60 °C is real; 70 °C comes in a drill that began after it: both are shown, and after a restart as well."""
+    player = Player(sockets())
+    player.read(0, T1, 65.0)
+    player.mark(1, "drill", "device", PILE, "30")
+    player.read(2, T1, 75.0)
+    assert shown(player) == ["warm", "hot"]
+    player.restart(3)
+    player.read(4, T1, 75.0)
+    assert shown(player) == ["warm", "hot"]

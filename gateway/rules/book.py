@@ -205,7 +205,7 @@ class Book:
         if shelf is not None and shelf.until_at is not None:
             flags |= {"shelved_until": shelf.until_at.isoformat(), "shelved_by": shelf.by}
         is_muted = "out_of_service" in flags or shelf is not None or not UNTOLD.isdisjoint(tests)
-        cause = self.stages.overtaker(watch) or self.cause_of(watch, step, is_muted)
+        cause = self.stages.overtaker(watch, tests) or self.cause_of(watch, step, is_muted)
         if cause:
             flags["suppressed_by"] = cause
         return flags

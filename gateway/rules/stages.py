@@ -6,6 +6,7 @@ listed under it, neither heard nor told by itself. Nothing is hidden that way:
 
 - A higher alarm speaks while it is open and heard; not when it is shelved, out of service or a test, and not when
   people have closed it and its condition has gone. Then what is left of the lower ones is shown.
+- What was shown in a drill speaks for nothing but that drill: a real warning does not go under it.
 - Life safety never yields, and what somebody has in hand stays with them.
 - What has been overtaken ends with its condition (`gateway.rules.alarm`), for people have answered the higher one;
   and if it is latched, with the reset of the higher one: an event for each, in the name of who did that.
@@ -72,10 +73,10 @@ class Stages:
         """Is it of a rule that yields? Then no other cause gathers it."""
         return alarm.rule_id in self._higher
 
-    def overtaker(self, watch: Watch) -> str:
-        """The alarm that a new one of ``watch`` goes under; "" for none."""
+    def overtaker(self, watch: Watch, marks: Iterable[str]) -> str:
+        """The alarm that a new one of ``watch``, with these marks, goes under; "" for none."""
         higher = self._higher.get(watch.rule.id)
-        return self._speaking(higher, spot_of(watch.source_id)) if higher else ""
+        return self._speaking(higher, spot_of(watch.source_id), marks) if higher else ""
 
     def follow(self, alarm: Alarm, event: AlarmEvent, step: Step) -> None:
         """``event`` has made ``alarm`` what it is."""
@@ -90,7 +91,7 @@ class Stages:
             if lower.suppressed_by == alarm.id:
                 if not _covers(alarm, lower):
                     self._release(lower, alarm, event, step)
-            elif _speaks(alarm) and lower.handling is Handling.NEW:
+            elif _speaks(alarm) and _is_as_real(alarm, lower.marks) and lower.handling is Handling.NEW:
                 self._ledger.suppress(lower, alarm.id, step)
         if alarm.is_open and alarm.condition is AlarmCondition.ACTIVE and not self._is_right(alarm):
             self._show(alarm, step)
@@ -122,10 +123,10 @@ class Stages:
         cause = self._ledger.alarms.get(alarm.suppressed_by)
         return cause is not None and cause.rule_id in higher and _covers(cause, alarm)
 
-    def _speaking(self, higher: tuple[str, ...], spot: str) -> str:
+    def _speaking(self, higher: tuple[str, ...], spot: str, marks: Iterable[str]) -> str:
         for alarm_id in self._open.get(spot, ()):
             alarm = self._ledger.alarms[alarm_id]
-            if alarm.rule_id in higher and _speaks(alarm):
+            if alarm.rule_id in higher and _speaks(alarm) and _is_as_real(alarm, marks):
                 return alarm.id
         return ""
 
@@ -140,7 +141,7 @@ class Stages:
             lower = self._ledger.add(lower, kind, data, step, actor=event.actor)
 
     def _show(self, lower: Alarm, step: Step) -> None:
-        by = self._speaking(self._higher.get(lower.rule_id, ()), spot_of(lower.point_id))
+        by = self._speaking(self._higher.get(lower.rule_id, ()), spot_of(lower.point_id), lower.marks)
         if by:
             self._ledger.suppress(lower, by, step)
         else:
@@ -171,7 +172,13 @@ def above(rule_id: str, higher: Mapping[str, tuple[str, ...]]) -> set[str]:
 def _covers(higher: Alarm, lower: Alarm) -> bool:
     """Is ``lower`` rightly under it? What has returned waits there for the reset, also after people closed it."""
     is_over = lower.condition is AlarmCondition.RETURNED
-    return _speaks(higher) or (is_over and higher.is_open and not is_muted_anyway(higher))
+    is_there = _speaks(higher) or (is_over and higher.is_open and not is_muted_anyway(higher))
+    return is_there and _is_as_real(higher, lower.marks)
+
+
+def _is_as_real(higher: Alarm, marks: Iterable[str]) -> bool:
+    """Is it no drill or test that the lower one, with these marks, is not?"""
+    return not higher.marks or set(higher.marks).issubset(marks)
 
 
 def _speaks(alarm: Alarm) -> bool:
