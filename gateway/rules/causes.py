@@ -1,14 +1,18 @@
-"""Room: rules. Which devices can be the cause of a loss: uplinks, lines, cabinets; and how old what was lost is.
+"""Room: rules. Causes of a loss (uplinks, lines, cabinets), how old what was lost is, what was told just now.
 
 What is gathered under a cause, and when, is `gateway.rules.grouping`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 
-from gateway.model import Alarm, Device, Now
+from gateway.model import Alarm, Device, Now, Step, TimerChange
 from gateway.rules.gathered import CABINET, cabinets_of
+from gateway.rules.timers import Timers
+
+MOST_RECENT = 256  # lines of a rule told just now: more only where nobody hears the groups that would take them
 
 
 class Causes:
@@ -52,3 +56,42 @@ class Ages:
     def of(self, alarm: Alarm, now: Now) -> float:
         """Seconds since it was raised; infinity where that is not known."""
         return now.mono_s - self._raised_s.get(alarm.id, float("-inf"))
+
+
+class Recent:
+    """The lines of each rule that were told just now, so that a group can still take them along. Kept by timers."""
+
+    def __init__(self, timers: Timers, for_s: float) -> None:
+        self._timers = timers
+        self._for_s = for_s
+        self._sources: defaultdict[str, dict[str, None]] = defaultdict(dict)
+
+    def of(self, rule_id: str) -> Collection[str]:
+        """Their sources, the oldest first."""
+        return self._sources[rule_id]
+
+    def note(self, rule_id: str, source_id: str, step: Step) -> None:
+        """One more."""
+        sources = self._sources[rule_id]
+        sources[source_id] = None
+        step.timers.append(self._timers.start(_key(rule_id, source_id), self._for_s, step.now))
+        if len(sources) > MOST_RECENT:
+            oldest = next(iter(sources))
+            del sources[oldest]
+            change: TimerChange | None = self._timers.stop(_key(rule_id, oldest))
+            if change is not None:
+                step.timers.append(change)
+
+    def ring(self, rest: str, _step: Step) -> None:
+        """Its time is over."""
+        rule_id, _, source_id = rest.partition("|")
+        self._sources[rule_id].pop(source_id, None)
+
+    def restore(self, rest: str) -> None:
+        """It was told before a restart; its timer goes on."""
+        rule_id, _, source_id = rest.partition("|")
+        self._sources[rule_id][source_id] = None
+
+
+def _key(rule_id: str, source_id: str) -> str:
+    return f"group|recent|{rule_id}|{source_id}"

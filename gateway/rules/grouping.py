@@ -19,6 +19,8 @@ there are many. A group alarm ends with its last member.
 Nobody is spared a consequence whose cause they cannot hear: a cause that is shelved, out of service or in a test
 gathers nothing and lets go at once what it had; a group alarm that is muted takes nobody any more.
 
+Of very many `PIECE` are gathered or shown in one step, the others shortly afterwards: a fire does not wait for them.
+
 Everything here follows from the open alarms and running timers, so that a restart changes nothing. Which rules see
 which points, and what is told, is not decided here.
 """
@@ -31,7 +33,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from gateway.model import Alarm, AlarmCondition, Device, Now, Rule, Step, TimerChange
-from gateway.rules.causes import Ages, Causes
+from gateway.rules.causes import Ages, Causes, Recent
 from gateway.rules.gathered import (
     GATHERED_CLASSES,
     SITE_SOURCE,
@@ -53,6 +55,8 @@ BUILDING_LEAST = 5
 SITE_LEAST = 7  # so that at most 7 lines of a rule, and the causes themselves, are annunciated of one flood
 JOIN_S = 600.0  # a group that took nobody for so long takes nobody any more
 SETTLE_S = 120.0  # after a cause has gone, until what is still lost is shown
+PIECE = 256
+_SOON_S = 0.02
 RECENT_S = 600.0  # a cause gathers alarms at most this much older than itself
 
 
@@ -69,11 +73,12 @@ class Grouping:
         self._cause_ids: set[str] = set()  # devices whose `online` can be a cause
         self._causes: dict[str, str] = {}  # device id -> its open, active alarm `online`
         self._members: defaultdict[str, dict[str, None]] = defaultdict(dict)  # cause -> active members, in order
-        self._recent: defaultdict[str, dict[str, None]] = defaultdict(dict)  # rule id -> sources raised just now
+        self._recent = Recent(timers, TOGETHER_S)
         self._rings: dict[str, Callable[[str, Step], None]] = {
-            "recent": self._forget_recent,
+            "recent": self._recent.ring,
             "join": self._nothing,
             "settle": self._settle,
+            "adopt": self._adopt_more,
         }
 
     def add(self, rule: Rule) -> None:
@@ -131,8 +136,6 @@ class Grouping:
         elif not speaks and self._causes.get(alarm.device_id) == alarm.id:
             del self._causes[alarm.device_id]
 
-    # Timers ----------------------------------------------------------------------------------------------------
-
     def ring(self, key: str, step: Step) -> None:
         """A window has ended."""
         self._rings[key.split("|", 2)[1]](key.split("|", 2)[2], step)
@@ -147,7 +150,7 @@ class Grouping:
             watch = self._book.watches.get((rule_id, source_id))
             if rule_id not in self._rules or watch is None:
                 return False
-            self._recent[rule_id][source_id] = None
+            self._recent.restore(rest)
         self._timers.restore(key, started_at, duration_s, now, not_before=now.mono_s)
         return True
 
@@ -195,7 +198,7 @@ class Grouping:
 
     def _adopt(self, cause: Alarm, step: Step) -> None:
         """A cause that is seen after its consequences: gather those that nobody has in hand."""
-        by = self._root(cause.id)
+        by, count = self._root(cause.id), 0
         if self._is_unheard(by):
             return
         for alarm in list(self._book.alarms.values()):
@@ -206,7 +209,19 @@ class Grouping:
             if device is None or watch is None or self._ages.of(alarm, step.now) > RECENT_S:
                 continue
             if cause.device_id in self._explain.of(device, watch.rule.groups):
+                if count == PIECE:
+                    self._go_on("adopt", cause.id, step)
+                    return
                 self._gather(alarm, by, step)
+                count += 1
+
+    def _adopt_more(self, alarm_id: str, step: Step) -> None:
+        alarm = self._book.alarms.get(alarm_id)
+        if alarm is not None and self._causes.get(alarm.device_id) == alarm_id:
+            self._adopt(alarm, step)
+
+    def _go_on(self, what: str, alarm_id: str, step: Step) -> None:
+        step.timers.append(self._timers.start(f"group|{what}|{alarm_id}", _SOON_S, step.now))
 
     # Groups by number ------------------------------------------------------------------------------------------
 
@@ -214,11 +229,10 @@ class Grouping:
         """The group that the new alarm of ``watch`` belongs to, or makes; remembers it when there is none."""
         rule = watch.rule
         building = self._building_of(watch)
-        for source in (SITE_SOURCE, building):
-            group = self._open(rule.id, source) if source else None
-            if group is not None and _join_key(rule.id, source) in self._timers:
-                return self._join(group, step)
-        recent = self._recent[rule.id]
+        growing = self._growing(rule.id, building)
+        if growing is not None:
+            return self._join(growing, step)
+        recent = self._recent.of(rule.id)
         alone = [w for each in recent if (w := self._book.watches.get((rule.id, each))) is not None and is_alone(w)]
         near = [w for w in alone if building and not isinstance(w, Gathered) and self._building_of(w) == building]
         # For the site counts what was told, gathered since or not: a flood that goes from building to building would
@@ -234,14 +248,18 @@ class Grouping:
                     continue
                 for each in before:
                     self._gather_all(each, group.id, step)
-                self._note_told(rule.id, source, step)
+                self._recent.note(rule.id, source, step)
                 return self._join(group, step)
-        self._note_told(rule.id, watch.source_id, step)
+        self._recent.note(rule.id, watch.source_id, step)
         return ""
 
-    def _note_told(self, rule_id: str, source: str, step: Step) -> None:
-        self._recent[rule_id][source] = None
-        step.timers.append(self._timers.start(_recent_key(rule_id, source), TOGETHER_S, step.now))
+    def _growing(self, rule_id: str, building: str) -> Alarm | None:
+        """The group of the site or the building that still takes members."""
+        for source in (SITE_SOURCE, building):
+            group = self._open(rule_id, source) if source else None
+            if group is not None and _join_key(rule_id, source) in self._timers:
+                return group
+        return None
 
     def _gather_all(self, watch: Watch, by: str, step: Step) -> None:
         """Gather the alarm of ``watch``; of a group its members, which ends it."""
@@ -304,43 +322,58 @@ class Grouping:
         found = self._book.alarms.get(cause)
         if found is not None and found.condition is AlarmCondition.ACTIVE and not lets_go(found):
             return
-        left = [self._book.alarms[each] for each in self._members.pop(cause, {}) if each in self._book.alarms]
+        members = self._members.get(cause, {})
+        plan = self._plan([self._book.alarms[each] for each in members if each in self._book.alarms], step)
+        for alarm, by in plan[:PIECE]:
+            members.pop(alarm.id, None)
+            if by:
+                self._gather(alarm, by, step)
+            else:
+                self._book.unsuppress(alarm, step)
+        if len(plan) > PIECE:
+            self._go_on("settle", cause, step)
+            return
+        self._members.pop(cause, None)
+
+    def _plan(self, left: Sequence[Alarm], step: Step) -> list[tuple[Alarm, str]]:
+        """Which of them goes under what; "": it is shown."""
+        plan: list[tuple[Alarm, str]] = []
         by_rule: defaultdict[str, list[Alarm]] = defaultdict(list)
         for alarm in left:
             watch = self._book.watch_of(alarm)
             if watch is None or alarm.rule_id not in self._rules or isinstance(watch, Gathered):
-                self._book.unsuppress(alarm, step)
-            elif by := self._present_cause(watch):
-                self._gather(alarm, by, step)
-            elif is_muted_anyway(alarm):
-                self._book.unsuppress(alarm, step)
+                plan.append((alarm, ""))
+            elif (by := self._present_cause(watch)) or is_muted_anyway(alarm):
+                plan.append((alarm, by))
             else:
                 by_rule[alarm.rule_id].append(alarm)
         for rule_id, alarms in by_rule.items():
-            self._show(rule_id, alarms, step)
+            plan += self._show(rule_id, alarms, step)
+        return plan
 
-    def _show(self, rule_id: str, alarms: Sequence[Alarm], step: Step) -> None:
+    def _show(self, rule_id: str, alarms: Sequence[Alarm], step: Step) -> list[tuple[Alarm, str]]:
         """Show what is left of a rule's members: alone, by building where there are many, else as one."""
         by_building: defaultdict[str, list[Alarm]] = defaultdict(list)
         for alarm in alarms:
-            source = self._building_of(self._book.watches[rule_id, alarm.point_id])
-            by_building[source].append(alarm)
+            by_building[self._building_of(self._book.watches[rule_id, alarm.point_id])].append(alarm)
+        plan: list[tuple[Alarm, str]] = []
+        for key in list(by_building):
+            growing = self._growing(rule_id, key)
+            if growing is not None:
+                by = self._join(growing, step)
+                plan += [(alarm, by) for alarm in by_building.pop(key)]
         groups = {key: each for key, each in by_building.items() if key and len(each) >= BUILDING_LEAST}
         alone = [each for key, some in by_building.items() if key not in groups for each in some]
         if len(groups) + len(alone) >= SITE_LEAST:
-            groups, alone = {SITE_SOURCE: list(alarms)}, []
+            groups, alone = {SITE_SOURCE: [each for some in by_building.values() for each in some]}, []
         for source, some in groups.items():
             group = self._raise_group(rule_id, source, step)
             if group is None:
                 alone += some
-                continue
-            by = self._join(group, step)
-            for alarm in some:
-                self._gather(alarm, by, step)
-        for alarm in alone:
-            self._book.unsuppress(alarm, step)
-
-    # Small questions -------------------------------------------------------------------------------------------
+            else:
+                by = self._join(group, step)
+                plan += [(alarm, by) for alarm in some]
+        return plan + [(alarm, "") for alarm in alone]
 
     def _building_of(self, watch: Watch) -> str:
         """The source of the group of its building; "" where the rule has none for it."""
@@ -358,17 +391,9 @@ class Grouping:
         if change is not None:
             step.timers.append(change)
 
-    def _forget_recent(self, rest: str, _step: Step) -> None:
-        rule_id, _, source_id = rest.partition("|")
-        self._recent[rule_id].pop(source_id, None)
-
     def _nothing(self, _rest: str, _step: Step) -> None:
         """A group takes nobody any more: that the timer no longer runs says so."""
 
 
 def _join_key(rule_id: str, source: str) -> str:
     return f"group|join|{rule_id}|{source}"
-
-
-def _recent_key(rule_id: str, source: str) -> str:
-    return f"group|recent|{rule_id}|{source}"
