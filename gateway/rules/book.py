@@ -52,6 +52,7 @@ class Book:
     ) -> None:
         """``time_ok`` says whether the wall clock can be believed."""
         self.alarms: dict[str, Alarm] = {}
+        self._vital: set[str] = set()  # ids of those of fire, gas and sos
         self.watches: dict[tuple[str, str], Watch] = {}  # by (rule id, point id)
         self.orphans: list[Alarm] = []  # restored without a watch: withdrawn at the first step
         self._shadowed: set[str] = set()  # restored beside a newer one of their source: nothing speaks for them
@@ -73,6 +74,7 @@ class Book:
 
     def restore(self, alarm: Alarm) -> None:
         """An open alarm from the journal; what it says of the point is not confirmed yet."""
+        (self._vital.add if alarm.alarm_class.is_life_safety else self._vital.discard)(alarm.id)
         watch = self.watch_of(alarm)
         if watch is None:
             self.fires.restore(alarm)
@@ -281,11 +283,10 @@ class Book:
                 return target
         return ""
 
-    def holders(self) -> Iterable[tuple[Alarm, Watch]]:
-        """The open alarms whose rules act."""
-        for alarm in self.alarms.values():
-            watch = self.watch_of(alarm)
-            if watch is not None and watch.rule.actions:
+    def holders(self, *, is_vital: bool = False) -> Iterable[tuple[Alarm, Watch]]:
+        """The open alarms whose rules act; or of them those of fire, gas and sos: few, also in a flood of others."""
+        for alarm in [self.alarms[each] for each in self._vital] if is_vital else self.alarms.values():
+            if (watch := self.watch_of(alarm)) is not None and watch.rule.actions:
                 yield alarm, watch
 
     def answer(self, request: OperatorRequest, step: Step) -> None:
@@ -366,7 +367,7 @@ class Book:
         if safety:
             self.act(safety, step.now)
         if len(safety) < len(found):
-            undoing = overruled([each for each in found if not each.is_safety], self.holders())
+            undoing = overruled([each for each in found if not each.is_safety], self.holders(is_vital=True))
             if undoing:
                 self._counters.count("commands_withheld", len(undoing), rule=found[0].because.partition(":")[0])
                 found = [each for each in found if each.id not in undoing]
@@ -374,6 +375,7 @@ class Book:
 
     def _keep(self, alarm: Alarm, watch: Watch | None, step: Step) -> None:
         step.alarms[alarm.id] = alarm
+        (self._vital.add if alarm.is_open and alarm.alarm_class.is_life_safety else self._vital.discard)(alarm.id)
         if alarm.is_open:
             self.alarms[alarm.id] = alarm
         else:
