@@ -228,3 +228,13 @@ def test_a_drill_takes_no_real_warning_along() -> None:
     player.restart(3)
     player.read(4, T1, 75.0)
     assert shown(player) == ["warm", "hot"]
+
+
+def test_a_jump_over_both_limits_is_told_once() -> None:
+    """From 20 to 75 °C in one reading: people hear of the higher stage, and the lower one is on record under it."""
+    player = Player(sockets())
+    player.read(0, T1, 20.0)
+    player.read(1, T1, 75.0)
+    assert told(player) == ["hot"]
+    assert shown(player) == ["hot"]
+    assert len(player.engine.alarms) == 2

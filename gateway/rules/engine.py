@@ -122,8 +122,7 @@ class Engine:
         self._settle_s = settle_s
         self._started_mono_s = float("-inf")
         self._is_started = False
-        self._book.stages.add(site.rules)
-        for rule in site.rules:
+        for rule in self._book.stages.add(site.rules):
             self._add(rule)
             self._grouping.add(rule)
 

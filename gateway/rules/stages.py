@@ -18,7 +18,7 @@ All of it follows from the open alarms, so that a restart changes nothing. Cause
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.model import SYSTEM, Actor, Alarm, AlarmCondition, AlarmEvent, Handling, Rule, Step
@@ -53,8 +53,11 @@ class Stages:
         self._staged: frozenset[str] = frozenset()  # rules that yield or are yielded to
         self._open: defaultdict[str, dict[str, None]] = defaultdict(dict)  # spot -> ids of open alarms of such rules
 
-    def add(self, rules: Iterable[Rule]) -> None:
-        """All rules of the site. Raises ValueError for one that must not yield."""
+    def add(self, rules: Sequence[Rule]) -> list[Rule]:
+        """All rules of the site, the higher stages first: of one value that is both, the lower is born under it.
+
+        Raises ValueError for one that must not yield.
+        """
         known = {each.id: each for each in rules}
         self._higher = {each.id: each.yields_to for each in known.values() if each.yields_to}
         self._staged = frozenset(self._higher).union(*self._higher.values())
@@ -68,6 +71,7 @@ class Stages:
                 raise ValueError(f"rule {rule_id}: has both yields_to and group")
             if rule_id in above(rule_id, self._higher):
                 raise ValueError(f"rule {rule_id}: yields to itself in the end")
+        return sorted(rules, key=lambda each: len(above(each.id, self._higher)))
 
     def yields(self, alarm: Alarm) -> bool:
         """Is it of a rule that yields? Then no other cause gathers it."""
@@ -124,11 +128,9 @@ class Stages:
         return cause is not None and cause.rule_id in higher and _covers(cause, alarm)
 
     def _speaking(self, higher: tuple[str, ...], spot: str, marks: Iterable[str]) -> str:
-        for alarm_id in self._open.get(spot, ()):
-            alarm = self._ledger.alarms[alarm_id]
-            if alarm.rule_id in higher and _speaks(alarm) and _is_as_real(alarm, marks):
-                return alarm.id
-        return ""
+        there = [self._ledger.alarms[each] for each in self._open.get(spot, ())]
+        found = [each for each in there if each.rule_id in higher and _speaks(each) and _is_as_real(each, marks)]
+        return next((each.id for each in found if not each.suppressed_by), found[0].id if found else "")
 
     def _release(self, lower: Alarm, higher: Alarm, event: AlarmEvent, step: Step) -> None:
         """The higher one says nothing any more: its reset was that of the lower, or it is shown."""
