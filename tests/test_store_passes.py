@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from cloud_bridge.encode import readings
 from gateway.config import check
 from gateway.drivers.table import DRIVERS
-from gateway.model import Now, Quality, Reading, Step
+from gateway.model import Lane, Now, Quality, Reading, Step
 from gateway.store.journal import Batch, Journal
+from gateway.store.outbox import OutboxReader
 from gateway.store.passes import KEEP_S, Pass, PassReader
 from tests.support_config import laid_out
 from tests.support_core import now
@@ -195,3 +197,15 @@ def test_that_somebody_was_let_in_may_be_said(tmp_path: Path, point: str) -> Non
     config = laid_out("valid", tmp_path)
     (config / "profiles" / "door-x.yaml").write_text(f"{PROFILE}  {point}\n", encoding="utf-8")
     assert "E502" not in [each.code for each in check(config, DRIVERS, {}).findings]
+
+
+def test_the_number_of_a_card_goes_to_no_cloud(tmp_path: Path) -> None:
+    """What waits for the clouds says that somebody passed, how, and the end of the number; the box's record has all."""
+    store = journal(tmp_path)
+    commit(store, said(0, id="C00010299", way="card", result="granted"), said(1, id="0301", way="pin"))
+    (entry,) = OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 0)
+    told = {(point_id.removeprefix(f"{DOOR}/"), value) for point_id, value, *_ in readings(entry.body)}
+    assert told == {("pass", "****0299"), ("pass", "****"), ("pass_way", "card"), ("pass_way", "pin")} | {
+        ("pass_result", "granted")
+    }
+    assert [each.credential for each in page(tmp_path)] == ["0301", "C00010299"]

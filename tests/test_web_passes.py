@@ -42,3 +42,16 @@ async def test_passes_come_newest_first_page_by_page() -> None:
         first = (await client.get("/api/v1/passes?device=3-2-03-0301/smoke&limit=1")).json()["passes"][0]
         assert (first["place"], first["credential"], first["result"]) == ("3-2-03-0301", "****", "granted")
         assert (await client.get("/api/v1/passes?device=nosuch")).json() == {"passes": [], "next": None}
+
+
+async def test_whoever_is_shown_whole_numbers_is_on_record_page_by_page() -> None:
+    """A supervisor who takes the record away leaves a trail of what was asked; an officer sees nothing whole."""
+    async with running_web() as web, web.officer("王主管", "supervisor") as chief, web.officer() as officer:
+        web.gateway.doors += [record(seq) for seq in range(1, 6)]
+        page = (await chief.get("/api/v1/passes?limit=3")).json()
+        await chief.get(f"/api/v1/passes?limit=3&before={page['next']}")
+        await officer.get("/api/v1/passes?limit=3")
+        seen = [
+            (who.name, what["before"], what["limit"]) for who, action, what in web.users.trail if "passes" in action
+        ]
+        assert seen == [("王主管", None, 3), ("王主管", page["next"], 3)]

@@ -45,6 +45,7 @@ from gateway.model.outputs import (
     Step,
     TimerChange,
 )
+from gateway.model.privacy import masked, without_card
 from gateway.model.site import (
     Action,
     AlarmClass,
@@ -118,4 +119,6 @@ __all__ = [
     "Watched",
     "Window",
     "isa_state",
+    "masked",
+    "without_card",
 ]

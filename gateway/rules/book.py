@@ -148,7 +148,7 @@ class Book:
     def _circumstances(self, watch: Watch, reading: Reading | None) -> dict[str, Any]:
         """What is known at the raise: the value, the device's own time and words, what our stamp is worth."""
         data: dict[str, Any] = {
-            "value": watch.value if reading is None else reading.value,
+            "value": watch.told(reading),
             "sounds": watch.rule.alarm_class not in SOUNDLESS,
         }
         if reading is not None and reading.at != reading.received_at:

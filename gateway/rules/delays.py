@@ -54,8 +54,7 @@ class Delays:
         if delay_s > 0:
             step.timers.append(self._timers.start(watch.clear_key, delay_s, now))
         else:
-            value = watch.value if reading is None else reading.value
-            self._book.write(watch, "returned", {"value": value}, step)
+            self._book.write(watch, "returned", {"value": watch.told(reading)}, step)
 
     def _again(self, watch: Watch, step: Step, reading: Reading | None) -> None:
         """It is met again while the return of its alarm was waiting: a number, or news to people who had closed it."""
@@ -71,7 +70,7 @@ class Delays:
         if key.startswith("for|"):
             self._book.activate(watch, step, None)
         elif watch.is_active:
-            self._book.write(watch, "returned", {"value": watch.value}, step)
+            self._book.write(watch, "returned", {"value": watch.told(None)}, step)
 
     def restore(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
         """Go on with a delay after a restart; False where its rule or source is gone, or its end was reached."""

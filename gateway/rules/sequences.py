@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from gateway.model import Now, Reading, Rule, Step, Value
+from gateway.model import Now, Reading, Rule, Step, Value, without_card
 from gateway.rules.conditions import check_fits, compile_part
 from gateway.rules.groups import GroupJudge
 from gateway.rules.judge import HELD_S, Ground, Rising
@@ -90,7 +90,7 @@ class _Group:
             owner.stop(self.key, step)
         elif part == _THEN and is_waiting:
             owner.stop(self.key, step)
-            self.watch.shown = reading.value
+            self.watch.shown = without_card(reading.point_id, reading.value)
             self.watch.met_at = reading.at
             owner.ground.delays.fire(self.watch, step, reading)
         elif part == _FIRST and not self.hindered:

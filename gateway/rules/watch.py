@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from gateway.model import Action, Alarm, AlarmCondition, Mark, Point, Rule, Value
+from gateway.model import Action, Alarm, AlarmCondition, Mark, Point, Reading, Rule, Value, without_card
 from gateway.rules.calendars import Gate
 from gateway.rules.conditions import Test, is_event
 from gateway.rules.points import RESPONDING, PointState
@@ -54,6 +54,12 @@ class Watch:
     def value(self) -> Value | None:
         """What its alarms show; None while the source has not spoken since the start."""
         raise NotImplementedError
+
+    def told(self, reading: Reading | None) -> Value | None:
+        """The value as an event of its alarm has it: of ``reading``, or else what is known. Never a card's number."""
+        if reading is None:
+            return without_card(self.source_id, self.value)
+        return without_card(reading.point_id, reading.value)
 
     @property
     def ends_by_word(self) -> bool:

@@ -21,6 +21,7 @@ from gateway.model import (
     MarkChange,
     Reading,
     isa_state,
+    without_card,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -95,14 +96,17 @@ def mark_from_row(row: Sequence[Any]) -> MarkChange:
 
 
 def telemetry_body(readings: Sequence[Reading]) -> bytes:
-    """One blob of a batch: zlib over {"r": [[point_id, value, at_ms, received_at_ms, quality], ...]}."""
+    """One blob of a batch: zlib over {"r": [[point_id, value, at_ms, received_at_ms, quality], ...]}.
+
+    The numbers of cards go to no cloud: the record of passes has them.
+    """
     rows = []
     last_at, last_ms = _EPOCH, 0
     for point_id, value, at, received_at, quality, _detail in readings:
         if received_at is not last_at:  # readings of one message share their instant
             last_at, last_ms = received_at, (received_at - _EPOCH) // _MS
         at_ms = last_ms if at is received_at else (at - _EPOCH) // _MS
-        rows.append((point_id, value, at_ms, last_ms, quality.value))
+        rows.append((point_id, without_card(point_id, value), at_ms, last_ms, quality.value))
     return zlib.compress(orjson.dumps({"r": rows}), 1)
 
 
