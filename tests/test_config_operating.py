@@ -132,6 +132,26 @@ def test_a_picture_of_every_door_of_a_pattern(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "doors"),
+    [("http://cam-{at}.lan/a.jpg", "[1-10]-1-01-D[01-11]"), ("http://cam-{at}.lan/a.jpg", "1-1-01-门[1-2]")],
+)
+def test_every_host_of_a_pattern_is_looked_at(tmp_path: Path, address: str, doors: str) -> None:
+    """They all stand in one header of every page: more than a hundred, or one that is no name, are refused."""
+    more = f"""devices:
+  - each: "{doors}"
+    name: camera_door
+    profile: door-m1
+    bus: field
+    serial: "X{{at}}"
+    snapshot: {address}
+"""
+    config = tmp_path / "config"
+    shutil.copytree(SHIPPED, config)
+    (config / "devices" / "more.yaml").write_text(more, encoding="utf-8")
+    assert codes(check_site(config)) == ["E505"]
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "rtsp://10.0.3.21/1",

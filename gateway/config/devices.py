@@ -188,7 +188,7 @@ def _cast(desk: Desk, batch: _Batch, addresses: Sequence[str], part: Part) -> No
     varying = [key for key, value in own.items() if isinstance(value, str) and _AT in value]
     shared = DeviceParams(profile.params, params)
     tags = tuple(item.tags or ())
-    snapshot = read_snapshot(desk, item.snapshot, addresses[0] if addresses else "", part)
+    snapshot = read_snapshot(desk, item.snapshot, addresses, part)
     for at in addresses:
         place = _place(desk, at, item.zone or "", part)
         device_id = at + name

@@ -118,11 +118,15 @@ def _say_not_operable(
     _wrong(desk, part, ("value",) if is_value else ("point",), what, fix, names)
 
 
-def read_snapshot(desk: Desk, address: str | None, first: str, part: Part) -> str:
-    """The address of a picture as it was written, checked for the first device; "" for none or a wrong one."""
+def read_snapshot(desk: Desk, address: str | None, at: Sequence[str], part: Part) -> str:
+    """The address of a picture as it was written, checked for every device; "" for none or a wrong one."""
     if address is None:
         return ""
-    whole = snapshot_at(address, first)
+    pictures = dict.fromkeys(snapshot_at(address, each) for each in at)
+    return address if all(_is_snapshot(desk, each, part) for each in pictures) else ""
+
+
+def _is_snapshot(desk: Desk, whole: str, part: Part) -> bool:
     spot = part.entry.at("snapshot")
     if _has_secret(whole):
         spot = hidden(spot)
@@ -137,11 +141,11 @@ def read_snapshot(desk: Desk, address: str | None, first: str, part: Part) -> st
     else:
         desk.pictures.add(urlsplit(whole).netloc)
         if len(desk.pictures) <= MOST_HOSTS:
-            return address
+            return True
         what = Say(f"抓图主机超过 {MOST_HOSTS} 个", f"more than {MOST_HOSTS} hosts of pictures")
         fix = Say("让抓图经过一台视频服务器", "let one video server give the pictures")
     desk.findings.add("E505", spot, what, subject=part.subject, fix=fix)
-    return ""
+    return False
 
 
 def _has_secret(address: str) -> bool:
