@@ -176,6 +176,21 @@ async def test_a_batch_of_which_nothing_is_wanted_is_not_sent() -> None:
     assert sum("took care of it" in each.detail for each in results) == 5
 
 
+async def test_what_people_took_care_of_between_two_tries_is_not_sent() -> None:
+    """The provider is down at the first try of five that go as one; meanwhile they are taken: there is no second."""
+    async with receiver(answer=b'{"errcode":-1}', pause_s=0.1) as it:
+        is_over = asyncio.Event()
+        found = channels({"duty": {"wecom": robot(it)}}, is_wanted=lambda *_: not is_over.is_set())
+        tasks = [asyncio.create_task(found.send(notice(n))) for n in range(8)]
+        await until(lambda: any("lost 3" in each for each in texts(it)))
+        is_over.set()
+        tried = len(it.raw)
+        results = await asyncio.gather(*tasks)
+        found.close()
+    assert len(it.raw) == tried
+    assert all("took care of it" in each.detail for each in results)
+
+
 async def test_five_hundred_at_once_and_the_fires_first() -> None:
     """480 faults, then 15 fires, to one robot: every fire has its own message before the faults, which are told too."""
     async with receiver(answer=YES, pause_s=0.01) as it:

@@ -33,7 +33,7 @@ class Batch:
         return True
 
     def close(self, language: str, is_wanted: Callable[[Message], bool]) -> Message:
-        """Nobody joins any more: the one message to send.
+        """Nobody joins any more: the one message to send. Asked before each try.
 
         Raises:
             OvertakenError: none of them is still worth saying.

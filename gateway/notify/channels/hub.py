@@ -277,9 +277,9 @@ class Channels:
 
     def _fresh(self, message: Message, batch: Batch | None) -> Message:
         """What is to be said now that it has its turn. Raises OvertakenError when nothing is."""
-        if batch is not None and not batch.is_closed:
+        if batch is not None:
             message = batch.close(self._site.language, lambda each: self._is_wanted(each.alarm_id, each.reason))
-        elif batch is None and not self._is_wanted(message.alarm_id, message.reason):
+        elif not self._is_wanted(message.alarm_id, message.reason):
             raise OvertakenError
         return replace(message, at=self._clock.now().utc)
 
