@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections import UserDict
+from collections.abc import ValuesView
+from typing import ClassVar
 
 import pytest
 
@@ -84,3 +88,24 @@ def test_an_address_is_said_as_people_say_it() -> None:
         "3栋",
         "",
     )
+
+
+class _Noted(UserDict[str, Device]):
+    """Devices that know which threads have looked through them."""
+
+    threads: ClassVar[set[str]] = set()
+
+    def values(self) -> ValuesView[Device]:
+        self.threads.add(threading.current_thread().name)
+        return super().values()
+
+
+async def test_a_search_keeps_no_alarm_waiting() -> None:
+    """45,000 points take a tenth of a second to look through: not on the thread that judges and tells."""
+    site = estate()
+    devices = _Noted(site.devices)
+    async with running_web(dataclasses.replace(site, devices=devices)) as web, web.officer() as client:
+        devices.threads.clear()
+        assert (await client.get("/api/v1/places?scope=point")).status_code == 200
+        assert devices.threads
+        assert threading.current_thread().name not in devices.threads

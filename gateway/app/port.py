@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -45,6 +45,8 @@ class Port:
         self._passes = PassReader(site.data_dir)
         self._operations = OperationReader(site.data_dir)
         self._screens = screens
+        # Of its own: a search reads 200 days of passes, from an SD card for seconds, and no 接警 may wait for it.
+        self._searches = ThreadPoolExecutor(1, thread_name_prefix="passes")
         self._uplinks = {each.id: UplinkHealth(None, 0) for each in site.uplinks}
 
     async def submit(self, request: OperatorRequest) -> Reply:
@@ -130,7 +132,8 @@ class Port:
     ) -> Sequence[Mapping[str, Any]]:
         """Who went through which door, newest first."""
         read = partial(self._passes.page, result=result, since=since, until=until)
-        found = await self._ask(lambda: read(limit, before, device_id, credential))
+        ask = asyncio.get_running_loop().run_in_executor
+        found = await ask(self._searches, lambda: read(limit, before, device_id, credential))
         return [each._asdict() for each in found]
 
     async def watch_uplinks(self, interval_s: float, seen: Callable[[Mapping[str, UplinkHealth]], None]) -> None:
@@ -143,7 +146,8 @@ class Port:
             await asyncio.sleep(interval_s)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections, each when its thread has ended."""
+        self._searches.shutdown(cancel_futures=True)
         self._reader.close()
         self._passes.close()
         self._operations.close()

@@ -5,8 +5,9 @@ A site has thousands of devices: the page asks for what somebody types or picks,
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -61,13 +62,20 @@ async def places(
 ) -> Response:
     """What a mark of this scope can be put on: buildings, zones, flats, devices, points; searched by words."""
     wanted = words.casefold().split()[:MOST_WORDS]
+    devices = _devices(web_of(request).port.site(), building, zone)
+    of_kind = (each for each in devices if kind in {"", each.kind})
+    # In a thread: 45,000 points take 0.1 s, and an alarm must not wait for a search.
+    total, views = await asyncio.to_thread(_search, of_kind, scope, wanted, limit)
+    return json_answer({"total": total, "places": views})
+
+
+def _search(devices: Iterator[Device], scope: str, wanted: list[str], limit: int) -> tuple[int, list[dict[str, Any]]]:
     counts: dict[_Found, int] = {}
-    for device in _devices(web_of(request).port.site(), building, zone):
-        for found in _of(device, scope) if kind in {"", device.kind} else ():
+    for device in devices:
+        for found in _of(device, scope):
             counts[found] = counts.get(found, 0) + 1
     fitting = sorted(each for each in counts if _fits(each, wanted))
-    views = [{**each._asdict(), "devices": counts[each]} for each in fitting[:limit]]
-    return json_answer({"total": len(fitting), "places": views})
+    return len(fitting), [{**each._asdict(), "devices": counts[each]} for each in fitting[:limit]]
 
 
 def _devices(site: Site, building: str, zone: str) -> Iterator[Device]:
