@@ -18,6 +18,7 @@ from gateway.web.live import LiveView
 from gateway.web.stream import EventStream
 from tests.support_core import until
 from tests.support_rules import Player, device, now, rule, site
+from tests.support_web import running_web
 
 PEOPLE = {
     "duty": Recipient("duty", "值班室", {"console": "", "wecom": "file:/nowhere", "modem": "10086|port=/dev/none"}),
@@ -119,6 +120,22 @@ async def test_nobody_at_the_desk_is_a_fault_that_ends_when_somebody_is() -> Non
     await until(lambda: [each.is_online for each in desk.statuses] == [False, True])
     watching.cancel()
     await desk.close()
+
+
+@pytest.mark.parametrize(
+    ("role", "state"), [("duty", "delivered"), ("supervisor", "delivered"), ("installer", "failed")]
+)
+async def test_an_installers_page_is_nobodys_desk(role: str, state: str) -> None:
+    """Whoever cannot take an alarm is not who was told of it: the notice fails, and goes another way."""
+    async with running_web() as web, web.officer(role=role) as client, client.stream("GET", "/api/v1/stream") as page:
+        lines = page.aiter_lines()
+        while "snapshot" not in await anext(lines):
+            pass
+        people = replace(site([], []), recipients=PEOPLE)
+        found = Channels(people, ManualClock(now(0)), console=Console(web.live, notice_s=0.2))
+        result = await found.send(Notice("k", "a", "raised", "console", "duty", "【火警】"))
+        found.close()
+    assert result.state == state
 
 
 # What follows ------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from gateway.web.operations import offers_view, picture_of
 from gateway.web.problems import Problem, language
 from gateway.web.schemas import AlarmDetail, AlarmList, DeviceList, EventList, RecordList, StatusOut
 from gateway.web.stream import EventStream
+from gateway.web.verbs import HANDLERS
 from gateway.web.views import (
     alarm_id_of,
     alarm_key,
@@ -159,7 +160,7 @@ async def stream(request: Request, mine: SignedIn) -> Response:
     connect again for a snapshot), each with the revision it leads to; every two seconds ``beat`` repeats it.
     """  # noqa: D205 - OpenAPI shows it as one paragraph
     live = web_of(request).live
-    subscriber = live.subscribe(token_hash(request), mine.expires_at)
+    subscriber = live.subscribe(token_hash(request), mine.expires_at, is_desk=mine.role in HANDLERS)
     if subscriber is None:
         raise Problem(503, "too_many_consoles", headers={"Retry-After": "10"})
     return EventStream(live, subscriber)

@@ -33,9 +33,10 @@ def frame(event: str, body: Mapping[str, Any]) -> bytes:
 class Subscriber:
     """One console that listens. ``closed`` is set when it must go: too slow, logged out, or the gateway stops."""
 
-    def __init__(self, session: str, expires_at: datetime) -> None:
+    def __init__(self, session: str, expires_at: datetime, *, is_desk: bool) -> None:
         self.session = session
         self.expires_at = expires_at
+        self.is_desk = is_desk  # of somebody who handles alarms: an installer's page is nobody's desk
         self.frames: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_FRAMES)
         self.closed = asyncio.Event()
         self.sent = -1  # the number of the last frame it was sent; -1: none
@@ -169,13 +170,15 @@ class LiveView:
     def has_sent(self, subscriber: Subscriber) -> None:
         """One more frame has left for this console."""
         subscriber.sent = self._frames - subscriber.frames.qsize()
+        if not subscriber.is_desk:
+            return
         for each in [each for each, number in self._waiting.items() if number <= subscriber.sent and not each.done()]:
             each.set_result(None)
 
     async def caught_up(self) -> None:
-        """Return when a console that listens has been sent everything published by now; it may come only later."""
+        """Return when a console of the desk has been sent everything published by now; it may come only later."""
         number = self._frames
-        if any(each.sent >= number for each in self._subscribers):
+        if any(each.is_desk and each.sent >= number for each in self._subscribers):
             return
         found = asyncio.get_running_loop().create_future()
         self._waiting[found] = number
@@ -189,12 +192,15 @@ class LiveView:
         """How many consoles listen."""
         return len(self._subscribers)
 
-    def subscribe(self, session: str, expires_at: datetime) -> Subscriber | None:
-        """A console joins and gets the snapshot first; None when there are too many."""
+    def subscribe(self, session: str, expires_at: datetime, *, is_desk: bool = True) -> Subscriber | None:
+        """A console joins and gets the snapshot first; None when there are too many.
+
+        ``is_desk``: it is of somebody who handles alarms.
+        """
         if len(self._subscribers) >= MAX_SUBSCRIBERS:
             self._counters.count("web_streams_refused", reason="too_many")
             return None
-        subscriber = Subscriber(session, expires_at)
+        subscriber = Subscriber(session, expires_at, is_desk=is_desk)
         subscriber.frames.put_nowait(self.snapshot())
         self._subscribers.add(subscriber)
         return subscriber

@@ -19,11 +19,10 @@ from gateway.web.context import web_of
 from gateway.web.problems import Problem, language
 from gateway.web.schemas import OfferList, OperateBody, OperatedOut, OperationList, OperationOut
 from gateway.web.texts import refusal
-from gateway.web.verbs import ANSWER_S, said
+from gateway.web.verbs import ANSWER_S, HANDLERS, said
 from gateway.web.views import alarm_id_of, alarm_key, command_view, instant
 
 router = APIRouter(prefix="/api/v1", tags=["operating"])
-WATCHERS = ("duty", "supervisor")  # who sees the pictures of doors
 
 
 @router.get("/operate", responses=told(OfferList, 401))
@@ -116,7 +115,7 @@ def offer_view(point: Point, value: Value, title: str, site: Site, role: str) ->
 def picture_of(site: Site, device_id: str, role: str) -> str | None:
     """Where the page sees what is there now. Only whoever handles alarms: people are on it."""
     device = site.devices.get(device_id)
-    return device.snapshot or None if device is not None and role in WATCHERS else None
+    return device.snapshot or None if device is not None and role in HANDLERS else None
 
 
 def _view(found: Mapping[str, Any], site: Site) -> dict[str, Any]:
