@@ -12,7 +12,18 @@ import pytest
 
 from gateway.clock import ManualClock
 from gateway.counters import Counters
-from gateway.model import AlarmClass, Condition, DeviceStatus, Notice, NoticeResult, Recipient, Step, Tell, Verb
+from gateway.model import (
+    AlarmClass,
+    Calendar,
+    Condition,
+    DeviceStatus,
+    Notice,
+    NoticeResult,
+    Recipient,
+    Step,
+    Tell,
+    Verb,
+)
 from gateway.notify.channels import Channels, Console
 from gateway.web.live import LiveView
 from gateway.web.stream import EventStream
@@ -146,7 +157,8 @@ POINT = "3-2-03-0301/smoke/alarm"
 
 def player(cls: AlarmClass = AlarmClass.FIRE, to: str = "duty", people: dict[str, Recipient] | None = None) -> Player:
     one = rule([POINT], Condition("equals", True), cls, latches=True, tells=(Tell(to, ("console",)),))
-    return Player(replace(site([SMOKE], [one]), recipients=people or PEOPLE))
+    never = {"never": Calendar("never", ())}
+    return Player(replace(site([SMOKE], [one]), recipients=people or PEOPLE, calendars=never))
 
 
 def failed(key: str) -> NoticeResult:
@@ -183,6 +195,22 @@ def test_members_are_called_when_the_group_itself_has_nothing_left() -> None:
     """The desk's page failed and the desk has no other address: its people are told by theirs."""
     people = PEOPLE | {"duty": Recipient("duty", "值班室", {"console": ""}, "property", ("zhang",))}
     it = player(people=people)
+    (first,) = it.read(0, POINT, True).notices
+    assert channels_of(it.step(10, failed(first.key))) == [("zhang", "sms")]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        (Recipient("zhang", "张", {"sms": "x"}, on_duty="never"),),
+        (Recipient("li", "李", {}), Recipient("zhang", "张", {"sms": "x"}, on_duty="never")),
+    ],
+    ids=["nobody is on duty", "who is on duty has no other way"],
+)
+def test_a_gap_in_the_shifts_keeps_no_fire_to_itself(members: tuple[Recipient, ...]) -> None:
+    """Nobody who could be reached is on duty: those who are not are told, as at the first notice."""
+    duty = Recipient("duty", "值班室", {"console": ""}, "property", tuple(each.id for each in members))
+    it = player(people={"duty": duty} | {each.id: each for each in members})
     (first,) = it.read(0, POINT, True).notices
     assert channels_of(it.step(10, failed(first.key))) == [("zhang", "sms")]
 

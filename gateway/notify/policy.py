@@ -79,8 +79,8 @@ class NoticePolicy:
     def instead(self, key: str, alarm: Alarm, rule: Rule, said: AbstractSet[str], *, at: datetime) -> list[Notice]:
         """The notices that take the place of ``key``, which could not be delivered; each key once, none of ``said``.
 
-        The same people, by the first channel that was not tried yet; of a group that has none its members on duty.
-        Only for what is about lives and nobody has in hand yet.
+        The same people, by the first channel that was not tried yet; of a group that has none its members on duty
+        (nobody is: all of them). Only for what is about lives and nobody has in hand yet.
         """
         reason, name, channel = key[len(alarm.id) + 1 :].split("/", 2)
         is_new = alarm.handling is Handling.NEW or reason.startswith("unverified-")
@@ -88,7 +88,10 @@ class NoticePolicy:
             return []
         people = [name]
         if not self._others(alarm, reason, name, channel, said):
-            people = [each for each, is_on_duty in self._members(name, at, (name,)) if is_on_duty]
+            members = [
+                each for each in self._members(name, at, (name,)) if self._others(alarm, reason, each[0], channel, said)
+            ]
+            people = [each for each, is_on_duty in members if is_on_duty] or [each for each, _ in members]
         found: dict[str, Notice] = {}
         for person in people:
             for other in self._others(alarm, reason, person, channel, said)[:1]:
