@@ -209,3 +209,11 @@ def test_the_number_of_a_card_goes_to_no_cloud(tmp_path: Path) -> None:
         ("pass_result", "granted")
     }
     assert [each.credential for each in page(tmp_path)] == ["0301", "C00010299"]
+
+
+def test_a_door_cannot_call_its_own_number_an_officers_name(tmp_path: Path) -> None:
+    """``remote`` is the desk's own word, and what stands beside it is seen whole: a door that says it is told apart."""
+    store = journal(tmp_path)
+    commit(store, said(id="13912345678", way="remote", result="granted"))
+    (found,) = page(tmp_path)
+    assert (found.credential, found.way) == ("13912345678", "remote_door")

@@ -24,7 +24,8 @@ _TRIM_ROWS = 2_000  # at once: more than a second of passes, and a bounded piece
 _SET_MS = codec.to_ms(datetime(2020, 1, 1, tzinfo=UTC))  # before it no clock was ever set
 _LONGEST = 64  # characters of a credential: more is no number of a card
 _MARK = "/pass"  # what the point is called (``pass_way`` and the others begin so, too)
-REMOTE = "remote"  # the way of a door that was opened from the desk: the credential is who did it
+REMOTE = "remote"  # the way of a door that was opened from the desk: the credential is who did it, and seen whole
+_REMOTE_OF_DOOR = "remote_door"  # what a door itself calls remote: its credential is somebody's number
 _INSERT = (
     "INSERT INTO passes (at_ms, device_ms, device_id, credential, way, direction, result) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
@@ -38,7 +39,7 @@ class Pass(NamedTuple):
     device_at: datetime  # by the door's own clock
     device_id: str
     credential: str
-    way: str  # card | pin | qr | button | face | remote | what the door says; "" where it does not
+    way: str  # card | pin | qr | button | face | remote | remote_door | what the door says; "" where it does not
     direction: str
     result: str
 
@@ -53,6 +54,8 @@ def write(db: apsw.Connection, readings: Iterable[Reading]) -> None:
         if not point_id.endswith(_MARK) or quality is not Quality.GOOD:
             continue
         beside = [said.get((point_id + part, received_at, at), "") for part in ("_way", "_dir", "_result")]
+        if beside[0] == REMOTE:
+            beside[0] = _REMOTE_OF_DOOR
         db.execute(
             _INSERT,
             (

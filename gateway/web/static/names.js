@@ -102,6 +102,7 @@ export const WAYS = {
   button: ["出门按钮", "exit button"],
   face: ["人脸", "face"],
   remote: ["远程开门", "opened from afar"],
+  remote_door: ["门禁自带的远程开门", "opened from afar, by the door's own system"],
   phone: ["手机", "phone"],
   duress: ["胁迫码", "duress code"],
 };
