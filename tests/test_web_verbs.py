@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from gateway.model import Alarm, AlarmClass, Verb
+from gateway.web.views import alarm_key
 from tests.support_core import until
 from tests.support_web import running_web, verb_path
 
@@ -176,3 +177,19 @@ async def test_every_verb_of_the_model_has_a_way_in() -> None:
             alarm = web.gateway.raise_alarm(AlarmClass.GAS, room="0302")
             await post(client, alarm, verb, f"request-{verb}", **arguments.get(verb, {}))
         assert {each.verb for each in web.gateway.requests} == set(of_alarm)
+
+
+async def test_an_alarm_the_disk_has_refused_is_read_like_any_other() -> None:
+    """What burns now has its page, its journal and its notices, although no record of it could be written."""
+    async with running_web() as web, web.officer() as client:
+        alarm = web.gateway.raise_alarm()
+        del web.gateway.alarms[alarm.id], web.gateway.journal[alarm.id]
+        path = f"/api/v1/alarms/{alarm_key(alarm.id)}"
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()["alarm"]["id"]) == (200, alarm.id)
+        for below in ("events", "notices"):
+            answer = await client.get(f"{path}/{below}")
+            assert (answer.status_code, answer.json()[below]) == (200, [])
+        strange = f"/api/v1/alarms/{alarm_key('nothing:of:1')}"
+        for each in (strange, f"{strange}/events", f"{strange}/notices"):
+            assert (await client.get(each)).status_code == 404

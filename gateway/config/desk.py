@@ -17,6 +17,7 @@ RESPONDING = "responding"  # the point every device with an output has: did it o
 FIRE_KINDS = ("smoke", "heat", "call-point", "fire-panel")
 DETECTORS = (*FIRE_KINDS, "gas", "co", "sos", "button")  # alarms.md, section 3: no on-delay
 LIFE_SAFETY = (AlarmClass.FIRE, AlarmClass.GAS, AlarmClass.SOS)
+LATCHING = (*LIFE_SAFETY, AlarmClass.SUPERVISORY)  # until 复位, whatever a rule says; others as their rule says
 
 
 class DriverProblem(Protocol):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from gateway.config.calendars import is_defined, longest_open_s, never_both
-from gateway.config.desk import LIFE_SAFETY
+from gateway.config.desk import LATCHING, LIFE_SAFETY
 from gateway.config.findings import DEFINED, Findings, Say, perhaps
 from gateway.config.rule_shapes import RuleItem
 from gateway.config.shaping import Part
@@ -40,6 +40,15 @@ def check_rule(findings: Findings, item: RuleItem, calendars: Calendars, part: P
     for index, outcome in enumerate(item.outcomes or ()):
         if _RUN_ON.search(outcome):
             _say_run_on(findings, outcome, part._replace(path=("outcomes", index)))
+    if item.raise_.class_ in LATCHING and item.raise_.latch is False:
+        name = item.raise_.class_
+        findings.add(
+            "E616",
+            part.entry.at("raise", "latch"),
+            Say(f"{name} 类的报警只能由人复位", f"only a person's reset ends an alarm of class {name}"),
+            subject=part.subject,
+            fix=Say("删掉 latch,或写 latch: true", "remove latch, or write latch: true"),
+        )
     if item.raise_.class_ in LIFE_SAFETY:
         _check_life_safety(findings, item, part)
 

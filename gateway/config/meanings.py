@@ -24,7 +24,7 @@ _RULES: Mapping[str, str] = {
     "class": "报警类别:fire gas sos security warning supervisory fault maintenance",
     "When.class": "与 confirmed 一起写:fire",
     "PointItem.class": "这个点是哪一类报警",
-    "latch": "true:要人工复位;不写时火警、燃气、求助为 true",
+    "latch": "true:要人工复位;火警、燃气、求助、监管总是 true,不能写 false",
     "text": "报警的一句话",
     "only": "日历名:只在这些时间里算数",
     "unless": "日历名:在这些时间里不算数",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.config.actions import Source, read_actions, read_tells
-from gateway.config.desk import LIFE_SAFETY, Desk
+from gateway.config.desk import LATCHING, Desk
 from gateway.config.duties import Calendars, check_rule
 from gateway.config.expressions import CheckExpression
 from gateway.config.findings import Say
@@ -102,7 +102,7 @@ def _rule(
         condition=judged.condition,
         for_s=item.when.for_,
         clear_for_s=item.when.clear_for,
-        latches=raised.latch if raised.latch is not None else raised.class_ in LIFE_SAFETY,
+        latches=raised.latch if raised.latch is not None else raised.class_ in LATCHING,
         text=raised.text or item.title,
         plan=tuple(item.plan or ()),
         outcomes=tuple(item.outcomes or ()),

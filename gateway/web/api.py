@@ -18,7 +18,7 @@ from gateway.web.operations import offers_view, picture_of
 from gateway.web.problems import Problem, language
 from gateway.web.schemas import AlarmDetail, AlarmList, DeviceList, EventList, RecordList, StatusOut
 from gateway.web.stream import EventStream
-from gateway.web.verbs import HANDLERS
+from gateway.web.verbs import HANDLERS, alarm_of
 from gateway.web.views import (
     alarm_id_of,
     alarm_key,
@@ -94,7 +94,7 @@ async def alarm(request: Request, key: str, session: SignedIn) -> Response:
     """  # noqa: D205 - OpenAPI shows it as one paragraph
     web = web_of(request)
     port, now = web.port, web.clock.now().utc
-    found = await port.alarm(alarm_id_of(key) or "")
+    found = await alarm_of(web, alarm_id_of(key) or "")
     if found is None:
         raise Problem(404, "no_such_alarm")
     site = port.site()
@@ -118,9 +118,10 @@ async def alarm(request: Request, key: str, session: SignedIn) -> Response:
 
 @router.get("/alarms/{key}/events", responses=told(EventList, 401, 404))
 async def events(request: Request, key: str, _: SignedIn) -> Response:
-    """The alarm's journal: who did what when."""
-    lines = await web_of(request).port.events(alarm_id_of(key) or "")
-    if not lines:
+    """The alarm's journal: who did what when; empty while the disk has refused all of it."""
+    web, alarm_id = web_of(request), alarm_id_of(key) or ""
+    lines = await web.port.events(alarm_id)
+    if not lines and await alarm_of(web, alarm_id) is None:
         raise Problem(404, "no_such_alarm")
     return json_answer({"events": [event_view(each) for each in lines]})
 

@@ -13,6 +13,7 @@ from gateway.web.auth import SignedIn
 from gateway.web.context import web_of
 from gateway.web.problems import Problem
 from gateway.web.schemas import Told
+from gateway.web.verbs import alarm_of
 from gateway.web.views import alarm_id_of
 
 router = APIRouter(prefix="/api/v1", tags=["reports"])
@@ -90,8 +91,8 @@ async def calls(request: Request, month: Month, _: SignedIn) -> Response:
 @router.get("/alarms/{key}/notices", responses=told(NoticeList, 401, 404))
 async def notices(request: Request, key: str, _: SignedIn) -> Response:
     """Who was told of the alarm by which channel, and what became of each notice."""
-    port = web_of(request).port
-    alarm = await port.alarm(alarm_id_of(key) or "")
+    web = web_of(request)
+    port, alarm = web.port, await alarm_of(web, alarm_id_of(key) or "")
     if alarm is None:
         raise Problem(404, "no_such_alarm")
     recipients = port.site().recipients
