@@ -95,6 +95,7 @@ async def test_several_points_of_one_message(field: Field) -> None:
     assert (alarm.point_id, alarm.value, alarm.quality) == (f"{SMOKE}/alarm", False, Quality.GOOD)
     assert (temp.point_id, temp.value) == (f"{SMOKE}/temp", 21.5)
     assert temp.at.timestamp() == 1_760_000_000
+    assert temp.received_at > temp.at  # both are kept
     assert [(each.device_id, each.is_online) for each in field.statuses()] == [(SMOKE, True)]
 
 

@@ -152,3 +152,20 @@ def test_device_state_is_told_once_per_change() -> None:
         status = DeviceStatus("1-1-01-0101/t", is_online, START + timedelta(seconds=at_s))
         seen += player.step(at_s, status).statuses
     assert [each.is_online for each in seen] == [True, False, True]
+
+
+def test_a_device_is_in_several_classes_at_once() -> None:
+    """In alarm, faulty, due for maintenance and disabled: four things, of which none hides or ends another."""
+    dev = device("1-1-01-0101/t", "t", {"temp": "float", "count": "int"})
+    rules = [
+        rule([TEMP], Condition("above", 60), AlarmClass.FIRE, id="fire", latches=True),
+        rule([COUNT], Condition("below", 20), AlarmClass.MAINTENANCE, id="battery"),
+        rule([f"{dev.id}/online"], Condition("equals", False), AlarmClass.FAULT, id="lost"),
+    ]
+    player = Player(site([dev], rules))
+    player.read(0, TEMP, 70.0)
+    player.read(1, COUNT, 5)
+    player.step(2, DeviceStatus(dev.id, False, player.now(2).utc))
+    player.mark(3, "disabled", "point", TEMP)
+    shown = {each.rule_id: (each.is_open, each.is_out_of_service) for each in player.engine.alarms.values()}
+    assert shown == {"fire": (True, True), "battery": (True, False), "lost": (True, False)}

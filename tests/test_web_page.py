@@ -211,6 +211,28 @@ async def test_no_button_says_confirm_alone_and_the_statement_is_always_there() 
         await expect(page.locator("footer .statement")).to_have_text("辅助监测,不替代消防系统")
 
 
+async def test_the_statement_is_on_print_too() -> None:
+    """A printed page is taken for a document: it says that this is not the fire system, in both languages."""
+    async with running_web() as web, duty_screen(web) as page:
+        web.gateway.raise_alarm()
+        await page.emulate_media(media="print")
+        await expect(page.locator("footer .statement")).to_be_visible()
+        await expect(page.locator("footer .statement")).to_have_text("辅助监测,不替代消防系统")
+        await expect(page.locator("#sound-bar")).to_be_hidden()
+
+
+async def test_classes_that_must_be_told_apart_sound_apart() -> None:
+    """Every class but maintenance has a tone of its own; a fault shares neither sound nor pitch with a fire."""
+    async with running_web() as web, duty_screen(web) as page:
+        patterns = await page.evaluate("import('/static/sound.js').then((sound) => sound.PATTERNS)")
+    assert patterns.keys() == set(AlarmClass) - {AlarmClass.MAINTENANCE}
+    assert len({str(each) for each in patterns.values()}) == len(patterns)
+    fire, fault, call = (patterns[each] for each in ("fire", "fault", "sos"))
+    assert len({each["type"] for each in (fire, fault, call)}) == 3
+    assert all(high < fire["tones"][0][1] for _, high, *_ in fault["tones"])
+    assert patterns["warning"]["every"] == max(each["every"] for each in patterns.values())
+
+
 async def test_text_from_devices_is_only_text() -> None:
     """A device that is named like a script is shown by that name, and nothing runs."""
     nasty = "<img src=x onerror=\"document.body.dataset.hacked='1'\"><script>document.body.dataset.hacked=1</script>"

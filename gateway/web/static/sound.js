@@ -5,7 +5,7 @@ import { isTest } from "./marks.js";
 import { CLASSES } from "./names.js";
 
 // Each pattern: [frequency from, frequency to, start s, length s], repeated every `every` seconds.
-const PATTERNS = {
+export const PATTERNS = {
   fire: { every: 1.2, type: "sawtooth", tones: [[600, 1400, 0, 1.0]] },
   gas: { every: 1.2, type: "square", tones: [[1000, 1000, 0, 0.15], [1000, 1000, 0.3, 0.15], [1000, 1000, 0.6, 0.15]] },
   sos: { every: 2, type: "sine", tones: [[1320, 1320, 0, 0.2], [1050, 1050, 0.25, 0.2], [1320, 1320, 0.5, 0.2], [1050, 1050, 0.75, 0.4]] },
