@@ -55,6 +55,11 @@ PROFILES = {
         offline_after: 12h
         points:
           pressed: {from: $.action, type: text, class: sos, event: true, ignore: [""]}
+          lamp:
+            from: $.lamp
+            type: bool
+            writable: true
+            set: {topic: "zigbee2mqtt/{serial}/set", payload: {lamp: "{value}"}}
           battery: {from: $.battery, type: int, unit: "%", range: [0, 100]}
         """,
 }
@@ -83,6 +88,7 @@ rules:
     title: 一键呼救
     when: {kind: sos, point: pressed, changed_to: emergency}
     raise: {class: sos, latch: true, text: 求助}
+    do: [{point: lamp, within: device, value: true, safety: true, expires: 5s, until: reset}]
 """
 
 

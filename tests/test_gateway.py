@@ -123,6 +123,20 @@ async def test_from_smoke_to_close(plant: Plant) -> None:
     assert plant.raised() == ["smoke-fire:3-2-03-0301/smoke/alarm:1#1"]
 
 
+async def test_who_presses_is_answered_within_a_second_and_the_desk_within_three(plant: Plant) -> None:
+    """The lamp of the button says 已收到 as soon as the call is decided; the desk has the call on its list."""
+    person = Person(plant.gateway)
+    await person.set_up()
+    await plant.device.subscribe([("zigbee2mqtt/B1/set", 1)])
+    async with asyncio.timeout(3.0):
+        async with asyncio.timeout(1.0):
+            await plant.say("zigbee2mqtt/B1", action="emergency")
+            await until(lambda: len(plant.settings) > 0)
+        (alarm,) = await person.until_alarms(1)
+    assert (plant.settings[0].topic, json.loads(plant.settings[0].payload)) == ("zigbee2mqtt/B1/set", {"lamp": True})
+    assert (alarm["class"], alarm["handling"]) == ("sos", "new")
+
+
 def _kind(message: dict[str, object]) -> object:
     event = message.get("event")
     return event["kind"] if isinstance(event, dict) else None
