@@ -14,6 +14,7 @@ from gateway.counters import Counters
 from gateway.model import AlarmClass, Condition, Handling, Now, Step, Tell, Verb
 from gateway.notify.policy import NoticePolicy
 from gateway.rules import Engine
+from gateway.rules.engine import SETTLE_S
 from gateway.rules.tells import Tells
 from gateway.rules.timers import Timers
 from tests.support_rules import START, Player, device, now, rule, site
@@ -55,6 +56,18 @@ def test_a_return_in_the_first_minute_waits_and_is_forgotten_when_it_was_not_tru
     player.step(161)
     assert player.kinds() == ["raised", "returned"]
     assert player.steps[-2].now.mono_s == 1160.0
+
+
+def test_the_first_minute_is_a_minute() -> None:
+    """As it is shipped: what returned right after the start is taken as returned after 60 s, not before."""
+    player = a_player(settle_s=SETTLE_S)
+    player.read(0, TEMP, 70.0)
+    player.restart(100)
+    player.read(101, TEMP, 20.0)
+    player.step(159.9)
+    assert player.kinds() == ["raised"]
+    player.step(160.1)
+    assert player.kinds() == ["raised", "returned"]
 
 
 def test_an_off_delay_does_not_end_within_the_first_minute() -> None:
