@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from gateway.model import Actor, AlarmClass, OperatorRequest, Reply, Verb
+from gateway.model import Actor, AlarmClass, AlarmEvent, OperatorRequest, Reply, Verb
+from gateway.rules.alarm import fold
 from tests.support_browser import chromium
 from tests.support_web import Running, running_web
 from tests.test_web_duty import ROW, duty_screen
@@ -80,10 +81,9 @@ async def test_the_door_is_opened_after_a_question_and_what_became_of_it_is_said
         asked = answering(web)
         alarm = web.gateway.raise_alarm(AlarmClass.GAS)
         await page.click(f"{ROW} .open")
-        await expect(page.locator("#operate")).to_contain_text("先按「接警」,再开门")
-        assert await page.locator("#operate .operate").count() == 0
+        await expect(page.locator("#operate .operate")).to_have_text("接警并开门")
         web.gateway.tell(alarm.id, "taken", LI, {})
-        await page.click("#operate .operate")
+        await page.click("#operate .operate:not(.take-and)")
         await expect(page.locator("#operate .caption")).to_contain_text("要开门吗?3栋2单元3层0301室")
         await page.click("#operate .operate-no")
         assert asked == []
@@ -101,6 +101,46 @@ async def test_the_door_is_opened_after_a_question_and_what_became_of_it_is_said
             await expect(said).to_have_text(re.compile(words))
             await expect(said).to_have_class("done" if outcome == "done" else "refused")
         assert [dict(each.args) for each in asked] == [{"point": "3-2-03-0301/smoke/unlock", "value": "true"}] * 4
+
+
+async def test_one_press_takes_a_call_and_opens_the_door() -> None:
+    """Two acts with their own entries, the second of the version that the first made; a second press adds nothing."""
+    async with running_web(a_site()) as web, duty_screen(web) as page:
+        asked = answering(web)
+        alarm = web.gateway.raise_alarm(AlarmClass.GAS)
+        await page.click(f"{ROW} .open")
+        await page.dblclick("#operate .take-and")
+        await expect(page.locator("#operate-said")).to_have_text("已下达:开门,等设备回答…")
+        taken = web.gateway.alarms[alarm.id]
+        assert (taken.handling.value, taken.taken_by, [each.version for each in asked]) == ("taken", "王主管", [taken.version])
+        web.gateway.operated[-1] |= {"outcome": "done", "closed_ms": 1_768_442_401_000}
+        await expect(page.locator("#operate-said")).to_have_text(re.compile("✔ .*设备已执行:开门"))
+
+
+async def test_who_does_not_get_the_call_opens_nothing_with_that_press() -> None:
+    """A colleague was faster, by an event that this screen has not seen: his name, and no command."""
+    async with running_web(a_site()) as web, duty_screen(web) as page:
+        asked = answering(web)
+        alarm = web.gateway.raise_alarm(AlarmClass.GAS)
+        await page.click(f"{ROW} .open")
+        await expect(page.locator("#operate .take-and")).to_be_visible()
+        unseen = AlarmEvent(alarm.id, 2, "taken", web.gateway.clock.now().utc, LI, {})
+        web.gateway.alarms[alarm.id] = fold(alarm, unseen)
+        web.gateway.journal[alarm.id].append(unseen)
+        await page.click("#operate .take-and")
+        await expect(page.locator("#operate-said")).to_contain_text("李姐")
+        assert asked == []
+
+
+async def test_a_door_refused_after_the_call_was_taken_says_both() -> None:
+    """The call is this person's now, the door was not opened."""
+    async with running_web(a_site()) as web, duty_screen(web) as page:
+        asked = answering(web, "role_not_allowed")
+        web.gateway.raise_alarm(AlarmClass.GAS)
+        await page.click(f"{ROW} .open")
+        await page.click("#operate .take-and")
+        await expect(page.locator("#operate-said")).to_have_text(re.compile("已接警,但没有开门:没有执行"))
+        assert len(asked) == 1
 
 
 async def test_a_refusal_is_said_and_nobody_is_offered_what_the_role_may_not() -> None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from gateway.model import SYSTEM, Actor, AlarmClass, CommandOutcome, Mark
 from gateway.rules.table import EFFECTS, Code
@@ -76,7 +76,7 @@ async def test_the_time_left_is_counted_down_and_then_up() -> None:
         other = web.gateway.raise_alarm(room="0302")
         web.gateway.tell(other.id, "taken", Actor("李姐", "duty", "console"), {})
         await page.locator(ROW, has_text="0302").locator(".open").click()
-        await expect(page.locator("#respond")).to_have_text(re.compile(r"^\d 秒后接警$"))
+        await expect(page.locator("#respond")).to_have_text(re.compile(r"^接警用了 \d 秒$"))
 
 
 async def test_the_place_of_a_mark_is_picked_not_typed() -> None:
@@ -150,6 +150,37 @@ async def test_with_every_bar_up_nothing_slides_under_the_footer(width: int, hei
             middle = "(r => [r.x + r.width / 2, r.y + r.height / 2])(e.getBoundingClientRect())"
             is_on_top = f"e => document.elementFromPoint(...{middle}) === e"
             assert await page.locator(f"{ROW} .take >> nth=0").evaluate(is_on_top)
+
+
+async def in_sight(page: Page, button: str) -> None:
+    """The button is wholly there and nothing lies over it."""
+    await expect(page.locator(button)).to_be_in_viewport(ratio=1)
+    middle = "(r => [r.x + r.width / 2, r.y + r.height / 2])(e.getBoundingClientRect())"
+    assert await page.locator(button).evaluate(f"e => document.elementFromPoint(...{middle}) === e"), button
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (390, 844)])
+async def test_the_next_step_is_in_sight_without_scrolling(width: int, height: int) -> None:
+    """接警, then 核实, then 办结, then 复位: each at once, and also when the panel was scrolled to its end."""
+    async with running_web(told_site()) as web, duty_screen(web, width=width, height=height) as page:
+        alarm = web.gateway.raise_alarm()
+        web.gateway.state = Health(("store",), {"field": False}, {"p": UplinkHealth(False, 9, None)}, False)
+        await expect(page.locator("#trouble-bar")).to_be_visible()
+        await page.click(f"{ROW} .open")
+        for kind, fields, button in (
+            ("", {}, "#panel button.verb-take"),
+            ("taken", {}, "#panel button.verb-verify.real"),
+            ("verified", {"real": True}, "#panel form button.verb-close"),
+            ("closed", {"outcome": "误报", "cause": "做饭"}, "#panel button.verb-reset"),
+        ):
+            if kind:
+                web.gateway.tell(alarm.id, kind, SYSTEM, fields)
+            await expect(page.locator("#journal li")).to_have_count(web.gateway.alarms[alarm.id].version)
+            await in_sight(page, button)
+            scroller = "(document.querySelector('#panel .scroll'))"
+            await page.evaluate(f"{scroller}.scrollTop = {scroller}.scrollHeight")
+            await in_sight(page, button)
+            await page.evaluate(f"{scroller}.scrollTop = 0")
 
 
 async def test_a_flood_is_drawn_in_order_and_a_row_that_goes_down_moves_alone() -> None:

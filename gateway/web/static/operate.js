@@ -1,5 +1,6 @@
-// What can be operated from an alarm (开门 of a visitor's call), and the picture at the door. One press asks, the second
-// acts. What is said afterwards is what the device answered, not what was wished.
+// What can be operated from an alarm (开门 of a visitor's call), and the picture at the door. Of an alarm that nobody has
+// taken, one press takes it and acts; later one press asks and the second acts. What is said afterwards is what the
+// device answered, not what was wished.
 
 import { Refused, act, get } from "./api.js";
 import { make, say, show } from "./dom.js";
@@ -19,6 +20,7 @@ export class Operate {
     this.offers = [];
     this.picture = null;
     this.asking = -1; // place of the offer that waits for the second press
+    this.isBusy = false; // a second press while the first is under way is none
     this.said = { text: "", kind: "" };
     this.element = null;
   }
@@ -52,8 +54,9 @@ export class Operate {
   row(offer, place) {
     const button = (text, more, click) => make("button", { type: "button", className: more, textContent: text, on: { click } });
     if (!offer.may_operate) return make("p", { textContent: word("operateOthers", { title: titleOf(offer) }) });
-    if (this.panel.alarm.handling === "new") return make("p", { textContent: word("operateTakeFirst", { title: titleOf(offer) }) });
-    if (this.asking !== place) return make("div", { className: "verbs" }, button(`${titleOf(offer)}…`, "act operate", () => this.ask(place)), make("span", { className: "caption", textContent: whereOf(offer) }));
+    const where = make("span", { className: "caption", textContent: whereOf(offer) });
+    if (this.panel.alarm.handling === "new") return make("div", { className: "verbs" }, button(word("operateTakeAnd", { title: titleOf(offer) }), "act operate take-and", () => this.takeAnd(offer)), where);
+    if (this.asking !== place) return make("div", { className: "verbs" }, button(`${titleOf(offer)}…`, "act operate", () => this.ask(place)), where);
     return make("div", { className: "verbs group asking" },
       make("span", { className: "caption", textContent: word("operateAsk", { title: titleOf(offer), where: whereOf(offer) }) }),
       button(word("operateYes", { title: titleOf(offer) }), "act operate-yes", () => this.go(offer)), button(word("operateNo"), "operate-no", () => this.ask(-1)));
@@ -65,19 +68,51 @@ export class Operate {
     (this.element.querySelector(".operate-no") || this.element.querySelector(".operate"))?.focus();
   }
 
-  async go(offer) {
+  // Two acts in one press, each with its own entry in the journal: who does not get the alarm does not open the door.
+  async takeAnd(offer) {
     const { alarm } = this.panel;
-    const isMine = () => this.panel.alarm?.id === alarm.id;
+    if (this.isBusy || !this.panel.isFresh()) return;
+    this.isBusy = true;
+    this.tell(word("operateTaking"), "");
+    try {
+      const { version } = await act(alarm, "take", {}, () => this.retrying(alarm));
+      await this.command(offer, { ...alarm, version }, "operateOnlyTaken");
+    } catch (error) {
+      this.refuse(alarm, error, "unsure");
+    } finally {
+      if (this.isMine(alarm)) this.isBusy = false;
+    }
+  }
+
+  async go(offer) {
     if (!this.panel.isFresh()) return;
     this.asking = -1;
-    this.tell(word("operateSending", { title: titleOf(offer) }), "");
+    await this.command(offer, this.panel.alarm, "");
+  }
+
+  // ``before`` is the word for what was done already when this is refused.
+  async command(offer, alarm, before) {
+    const title = titleOf(offer);
+    if (this.isMine(alarm)) this.tell(word("operateSending", { title }), "");
     try {
-      const { operation } = await act(alarm, "operate", { point: offer.point, value: offer.value }, () => isMine() && this.tell(word("retrying"), ""));
-      if (isMine()) this.tell(word("operateSent", { title: titleOf(offer) }), "");
-      await this.follow(operation, offer, isMine);
+      const { operation } = await act(alarm, "operate", { point: offer.point, value: offer.value }, () => this.retrying(alarm));
+      if (this.isMine(alarm)) this.tell(word("operateSent", { title }), "");
+      await this.follow(operation, offer, () => this.isMine(alarm));
     } catch (error) {
-      if (isMine()) this.tell(error instanceof Refused ? error.message : word("operateUnsure"), "refused");
+      this.refuse(alarm, error, "operateUnsure", before && error instanceof Refused ? word(before, { title }) : "");
     }
+  }
+
+  isMine(alarm) {
+    return this.panel.alarm?.id === alarm.id;
+  }
+
+  retrying(alarm) {
+    if (this.isMine(alarm)) this.tell(word("retrying"), "");
+  }
+
+  refuse(alarm, error, unsure, before = "") {
+    if (this.isMine(alarm)) this.tell(before + (error instanceof Refused ? error.message : word(unsure)), "refused");
   }
 
   // Until the device has answered, or the gateway has given up.
