@@ -101,8 +101,8 @@ _KNOWN: tuple[tuple[str, Words], ...] = (
         Words(
             "花括号 { } 里缺少逗号,或没有配对的 }",
             "a comma or the closing } is missing",
-            "各项之间用逗号分开,末尾补上 }",
-            "separate the entries by commas and close with }",
+            '各项之间用逗号分开,末尾补上 };值里有 { } 的用引号括起来:title: "烟感 {at}"',
+            'separate the entries by commas and close with }; quote a value with { } in it: title: "Smoke {at}"',
             at_start=True,
         ),
     ),
