@@ -81,9 +81,10 @@ async def test_the_door_is_opened_after_a_question_and_what_became_of_it_is_said
         asked = answering(web)
         alarm = web.gateway.raise_alarm(AlarmClass.GAS)
         await page.click(f"{ROW} .open")
-        await expect(page.locator("#operate .operate")).to_have_text("接警并开门")
+        await expect(page.locator("#panel .take-and")).to_be_in_viewport(ratio=1)
+        await expect(page.locator("#panel .take-and")).to_have_text("接警并开门")
         web.gateway.tell(alarm.id, "taken", LI, {})
-        await page.click("#operate .operate:not(.take-and)")
+        await page.click("#operate .operate")
         await expect(page.locator("#operate .caption")).to_contain_text("要开门吗?3栋2单元3层0301室")
         await page.click("#operate .operate-no")
         assert asked == []
@@ -109,7 +110,7 @@ async def test_one_press_takes_a_call_and_opens_the_door() -> None:
         asked = answering(web)
         alarm = web.gateway.raise_alarm(AlarmClass.GAS)
         await page.click(f"{ROW} .open")
-        await page.dblclick("#operate .take-and")
+        await page.dblclick("#panel .take-and")
         await expect(page.locator("#operate-said")).to_have_text("已下达:开门,等设备回答…")
         taken = web.gateway.alarms[alarm.id]
         assert (taken.handling.value, taken.taken_by, [each.version for each in asked]) == ("taken", "王主管", [taken.version])
@@ -123,11 +124,11 @@ async def test_who_does_not_get_the_call_opens_nothing_with_that_press() -> None
         asked = answering(web)
         alarm = web.gateway.raise_alarm(AlarmClass.GAS)
         await page.click(f"{ROW} .open")
-        await expect(page.locator("#operate .take-and")).to_be_visible()
+        await expect(page.locator("#panel .take-and")).to_be_visible()
         unseen = AlarmEvent(alarm.id, 2, "taken", web.gateway.clock.now().utc, LI, {})
         web.gateway.alarms[alarm.id] = fold(alarm, unseen)
         web.gateway.journal[alarm.id].append(unseen)
-        await page.click("#operate .take-and")
+        await page.click("#panel .take-and")
         await expect(page.locator("#operate-said")).to_contain_text("李姐")
         assert asked == []
 
@@ -138,7 +139,7 @@ async def test_a_door_refused_after_the_call_was_taken_says_both() -> None:
         asked = answering(web, "role_not_allowed")
         web.gateway.raise_alarm(AlarmClass.GAS)
         await page.click(f"{ROW} .open")
-        await page.click("#operate .take-and")
+        await page.click("#panel .take-and")
         await expect(page.locator("#operate-said")).to_have_text(re.compile("已接警,但没有开门:没有执行"))
         assert len(asked) == 1
 

@@ -27,6 +27,7 @@ export class Operate {
 
   build() {
     this.element = make("section", { id: "operate" });
+    this.front = make("div", { className: "front" }); // stands before 接警, where the next step is always in sight
     this.draw();
     return this.element;
   }
@@ -45,18 +46,20 @@ export class Operate {
     const state = JSON.stringify([language(), this.picture, mine, handling === "new", this.asking, this.said]);
     if (this.element.dataset.state === state) return;
     this.element.dataset.state = state;
-    this.element.replaceChildren(...(this.picture ? [this.drawPicture()] : []), ...mine.map((each, place) => this.row(each, place)),
+    const isNew = handling === "new";
+    const rows = mine.map((each, place) => (isNew && each.may_operate ? null : this.row(each, place))).filter(Boolean);
+    this.front.replaceChildren(...mine.filter((each) => isNew && each.may_operate).map((each) => make("button", {
+      type: "button", className: "act take-and", textContent: word("operateTakeAnd", { title: titleOf(each) }), on: { click: () => this.takeAnd(each) } })));
+    this.element.replaceChildren(...(this.picture ? [this.drawPicture()] : []), ...rows,
       make("p", { id: "operate-said", className: this.said.kind, textContent: this.said.text, attributes: { role: "status" } }));
-    show(this.element, Boolean(this.picture || mine.length || this.said.text));
+    show(this.element, Boolean(this.picture || rows.length || this.said.text));
     this.panel.follow();
   }
 
   row(offer, place) {
     const button = (text, more, click) => make("button", { type: "button", className: more, textContent: text, on: { click } });
     if (!offer.may_operate) return make("p", { textContent: word("operateOthers", { title: titleOf(offer) }) });
-    const where = make("span", { className: "caption", textContent: whereOf(offer) });
-    if (this.panel.alarm.handling === "new") return make("div", { className: "verbs" }, button(word("operateTakeAnd", { title: titleOf(offer) }), "act operate take-and", () => this.takeAnd(offer)), where);
-    if (this.asking !== place) return make("div", { className: "verbs" }, button(`${titleOf(offer)}…`, "act operate", () => this.ask(place)), where);
+    if (this.asking !== place) return make("div", { className: "verbs" }, button(`${titleOf(offer)}…`, "act operate", () => this.ask(place)), make("span", { className: "caption", textContent: whereOf(offer) }));
     return make("div", { className: "verbs group asking" },
       make("span", { className: "caption", textContent: word("operateAsk", { title: titleOf(offer), where: whereOf(offer) }) }),
       button(word("operateYes", { title: titleOf(offer) }), "act operate-yes", () => this.go(offer)), button(word("operateNo"), "operate-no", () => this.ask(-1)));

@@ -113,7 +113,7 @@ export class Panel {
       make("h3", { id: "members-title" }),
       make("ul", { id: "members" }),
       steps.length ? make("div", { className: "plan" }, make("h3", { textContent: word("plan") }), make("ol", {}, ...steps.map((each) => make("li", { textContent: each })))) : "",
-      make("div", { className: "verbs group-take" }, button("take", word("take")), button("arrive", word("arrive")), button("silence", word("silence"))),
+      make("div", { className: "verbs group-take" }, this.operate.front, button("take", word("take")), button("arrive", word("arrive")), button("silence", word("silence"))),
       make("div", { className: "verbs group verb-verify" }, make("span", { className: "caption", textContent: word("verify") }),
         button("verify", real, { real: true }, "real"), button("verify", word("verifyFalse"), { real: false })),
       this.closing(),

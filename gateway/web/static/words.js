@@ -111,7 +111,7 @@ const WORDS = {
   call120Title: ["求助超过 3 分钟无人接警:请拨打 120,报这个地址", "Nobody has taken this call for over 3 minutes: phone 120 and say this address"],
   call120Drill: ["演练:到这里应拨打 120 — 演练时不要真拨", "Drill: now 120 would be phoned. Do not phone in a drill"],
   call120Since: ["{at} 呼救", "called at {at}"],
-  call120More: ["另有 {n} 个求助也无人接警", "{n} more calls that nobody has taken"],
+  call120More: ["另有 {n} 个求助也无人接警", "{n} more that nobody has taken"],
   dial120: ["拨打 120", "Phone 120"],
   toldLine: ["通知 {who}({channel})", "told {who} ({channel})"],
   commandSummary: ["自动动作:已执行 {done}/{all}", "Automatic actions: {done} of {all} done"],
