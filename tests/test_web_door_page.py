@@ -113,7 +113,11 @@ async def test_one_press_takes_a_call_and_opens_the_door() -> None:
         await page.dblclick("#panel .take-and")
         await expect(page.locator("#operate-said")).to_have_text("已下达:开门,等设备回答…")
         taken = web.gateway.alarms[alarm.id]
-        assert (taken.handling.value, taken.taken_by, [each.version for each in asked]) == ("taken", "王主管", [taken.version])
+        assert (taken.handling.value, taken.taken_by, [each.version for each in asked]) == (
+            "taken",
+            "王主管",
+            [taken.version],
+        )
         web.gateway.operated[-1] |= {"outcome": "done", "closed_ms": 1_768_442_401_000}
         await expect(page.locator("#operate-said")).to_have_text(re.compile("✔ .*设备已执行:开门"))
 
