@@ -111,6 +111,7 @@ class Profile:
     moulds: tuple[Mould, ...]
     params: Any
     entry: Entry
+    limits: Mapping[str, str] = field(default_factory=dict)  # that rules name, as written
 
     def has(self, point: str) -> bool:
         """Is there a point of this base name?"""
@@ -131,6 +132,7 @@ class Desk:
     devices: dict[str, Device] = field(default_factory=dict)
     origins: dict[str, Entry] = field(default_factory=dict)  # device id to the item it came from
     by_kind: dict[str, list[Device]] = field(default_factory=dict)
+    limits: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of single devices, over their profile's
     pictures: set[str] = field(default_factory=set)  # hosts that a browser may be sent to for a picture
     is_partial: bool = False  # a file could not be read: names may be missing that are defined there
     is_whole: bool = True  # all devices are there: nothing was wrong when the rules were begun

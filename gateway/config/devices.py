@@ -209,6 +209,8 @@ def _cast(desk: Desk, batch: _Batch, addresses: Sequence[str], part: Part) -> No
         )
         desk.devices[device_id] = device
         desk.origins[device_id] = part.entry
+        if item.limits:
+            desk.limits[device_id] = item.limits
         desk.by_kind.setdefault(profile.kind, []).append(device)
 
 

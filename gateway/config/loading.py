@@ -163,6 +163,7 @@ class _Reading:
                 rules.read(entry)
         if not self._findings.errors:
             rules.check_yielding()
+            rules.limits.check_unused()
             check_coverage(self._desk, rules)
             check_paths(self._desk, rules, recipients or {})
         return tuple(rules.rules)

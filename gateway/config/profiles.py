@@ -48,7 +48,17 @@ def read_profile(desk: Desk, entry: Entry) -> None:
     if item.profile in desk.profiles:
         _say_twice(desk, item.profile, part)
         return
-    profile = Profile(item.profile, item.title, item.kind, item.via, item.offline_after, tuple(points), params, entry)
+    profile = Profile(
+        item.profile,
+        item.title,
+        item.kind,
+        item.via,
+        item.offline_after,
+        tuple(points),
+        params,
+        entry,
+        item.limits or {},
+    )
     _check_kind(desk, profile, part)
     _check_supervision(desk, profile, part)
     check_privacy(desk, profile.kind, plain["points"], part)

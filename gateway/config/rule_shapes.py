@@ -7,7 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.config.shapes import Duration, Name, Names, Shape, Span, Text, Title, WrittenDuration, custom, one_or_more
+from gateway.config.shapes import (
+    Duration,
+    LimitName,
+    LimitText,
+    Name,
+    Names,
+    Shape,
+    Span,
+    Text,
+    Title,
+    WrittenDuration,
+    custom,
+    one_or_more,
+)
 from gateway.model import AlarmClass, Scope
 
 _FULL_STOP = re.compile("[。!?;]|[.!?;](?=\\s)|\\s*\n")
@@ -62,6 +75,23 @@ Cause = Literal["line", "cabinet", "building", "uplink"]
 Sentence = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_one_sentence)]
 
 
+class LimitRef(Shape):
+    """A limit by its name: each profile and device can have its own."""
+
+    limit: LimitName
+    else_: LimitText = Field(alias="else")
+
+
+def _as_it_is(value: object) -> object:
+    """`limits` has put a text in the place of each name by now; the editor's schema still has both."""
+    return value
+
+
+Limited = Annotated[str, BeforeValidator(_as_it_is, json_schema_input_type=str | LimitRef)]
+LimitedDuration = Annotated[Duration, BeforeValidator(_as_it_is, json_schema_input_type=WrittenDuration | LimitRef)]
+LimitedSpan = Annotated[Span, BeforeValidator(_as_it_is, json_schema_input_type=WrittenDuration | LimitRef)]
+
+
 class Level(Shape):
     """What a value of a point is compared with: ``first``, ``then`` and ``unless`` of a sequence."""
 
@@ -81,25 +111,26 @@ class When(Shape):
     kind: Names | None = None  # None: every device that has the point
     point: Names | None = None
     is_: str | None = Field(default=None, alias="is")
-    above: str | None = None
-    below: str | None = None
+    above: Limited | None = None
+    below: Limited | None = None
     changed_to: str | None = None
-    rises: str | None = None
-    falls: str | None = None
-    absent: Span | None = None
+    rises: Limited | None = None
+    falls: Limited | None = None
+    absent: LimitedSpan | None = None
     still: Span | None = None
     expr: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    else_: dict[LimitName, LimitText] | None = Field(default=None, alias="else")  # the limits of expr: `limits`
     confirmed: bool | None = None
     first: Level | None = None
     then: Level | None = None
     unless: Level | None = None
     class_: AlarmClass | None = Field(default=None, alias="class")
-    clear: str | None = None
-    for_: Duration = Field(default=0.0, alias="for")
-    clear_for: Duration = 0.0
+    clear: Limited | None = None
+    for_: LimitedDuration = Field(default=0.0, alias="for")
+    clear_for: LimitedDuration = 0.0
     times: Annotated[int, Field(ge=2, le=100)] | None = None
     devices: Annotated[int, Field(ge=2, le=1_000)] | None = None
-    within: Span | None = None
+    within: LimitedSpan | None = None
     same: Scope | None = None
     tag: str | None = None
     override: bool = False

@@ -88,6 +88,18 @@ def _point_name(value: str) -> str:
     return value
 
 
+def _limit_name(value: str) -> str:
+    if not _POINT.fullmatch(value):
+        raise custom(
+            "E111",
+            f'"{value[:40]}" 不能作界限名',
+            f'"{value[:40]}" cannot be the name of a limit',
+            "以英文字母开头,只用字母、数字和 _,最多 40 个,例如 rated_power",
+            "begin with a letter; letters, digits and _ only, at most 40, such as rated_power",
+        )
+    return value
+
+
 def _place_name(value: str) -> str:
     if not value.isprintable() or "|" in value or value != value.strip():
         raise custom(
@@ -148,6 +160,9 @@ Duration = Annotated[
 Span = Annotated[Duration, AfterValidator(_above_zero)]
 Name = Annotated[str, AfterValidator(_name)]
 PointName = Annotated[str, AfterValidator(_point_name)]
+LimitName = Annotated[str, AfterValidator(_limit_name)]
+LimitText = Annotated[str, Field(min_length=1, max_length=40)]  # a number with its unit, or a duration
+Limits = Annotated[dict[LimitName, LimitText], Field(max_length=100)]
 Title = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, Field(max_length=2_000)]
 OneOrMore = BeforeValidator(one_or_more, json_schema_input_type=str | list[str])
@@ -213,6 +228,7 @@ class DeviceItem(Shape):
     title: Title | None = None
     tags: Annotated[list[Name], OneOrMore, Field(max_length=20)] | None = None
     snapshot: str | None = None
+    limits: Limits | None = None
 
 
 class Expectation(Shape):
@@ -263,6 +279,7 @@ class ProfileItem(Shape):
     via: str
     offline_after: Annotated[Duration, Field(gt=0)] | None = None
     points: dict[PointName, Any] = Field(min_length=1, max_length=500)
+    limits: Limits | None = None
     walk_test: list[WalkStep] | None = None
     source: Text | None = None
     sim: dict[str, Any] | None = None  # how a simulator plays it: the simulator's business

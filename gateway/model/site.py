@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -227,6 +227,21 @@ class Rule:
     groups: tuple[str, ...] = ()  # what may gather its alarms into one: line, cabinet, building, uplink
     offers: tuple[Offer, ...] = ()  # what can be operated from its alarms
     yields_to: tuple[str, ...] = ()  # rules of a higher stage: at the same spot its alarms go under theirs
+    # The same rule where the limits of a model or a device differ. The points of each are among ``points`` of this
+    # one, and no point is in two of them.
+    variants: tuple[Rule, ...] = ()
+
+    def apart(self) -> tuple[Rule, ...]:
+        """This rule for the points that have its own limits, and its variants for the others."""
+        if not self.variants:
+            return (self,)
+        others = {point for each in self.variants for point in each.points}
+        own = tuple(point for point in self.points if point not in others)
+        return (replace(self, points=own, variants=()), *self.variants)
+
+    def at(self, source_id: str) -> Rule:
+        """The rule as it is at one source: the variant that has the point, or this one."""
+        return next((each for each in self.variants if source_id in each.points), self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Bench:
         self._ground = ground
         self._calendars: Calendars = ground.calendars
         self._judges: dict[str, Judge] = {}  # by rule id
+        self._apart: dict[tuple[str, str], Judge] = {}  # of variants of a rule, by rule id and source
+        self._all: list[Judge] = []
         self._gated: list[tuple[PointWatch, Gate]] = []
 
     def takes(self, rule: Rule) -> bool:
@@ -30,7 +32,10 @@ class Bench:
         make = judge_of(rule.condition)
         if make is not None:
             check_times(rule)
-            self._judges[rule.id] = make(rule, self._ground)
+            judge = make(rule, self._ground)
+            self._all.append(judge)
+            if self._judges.setdefault(rule.id, judge) is not judge:
+                self._apart.update({(rule.id, each.source_id): judge for each in judge.watches()})
         return make is not None
 
     def mind(self, watch: PointWatch) -> None:
@@ -51,28 +56,30 @@ class Bench:
         changed = self._calendars.look(step.now)
         if changed:
             self._pass(changed, step)
-            for judge in self._judges.values():
+            for judge in self._all:
                 if judge.gate in changed:
                     judge.look_again(step)
 
     def look_again(self, step: Step) -> None:
         """Marks have changed: who counts, who is away."""
-        for judge in self._judges.values():
+        for judge in self._all:
             judge.look_again(step)
 
     def resume(self, step: Step) -> None:
         """The first step after a start."""
         self._pass([each for each in self._calendars.gates if not each.is_open], step)
-        for judge in self._judges.values():
+        for judge in self._all:
             judge.resume(step)
 
     def ring(self, key: str, step: Step) -> None:
         """A timer of a judge has ended."""
-        self._judges[key.split("|", 2)[1]].ring(key, step)
+        judge = self._judge_of(key)
+        assert judge is not None, "its timer was started by it"
+        judge.ring(key, step)
 
     def restore(self, key: str, started_at: datetime, duration_s: float, now: Now) -> bool:
         """Go on with a timer of a judge; False where there is nothing left that it could be for."""
-        judge = self._judges.get(key.split("|", 2)[1])
+        judge = self._judge_of(key)
         return judge is not None and judge.restore(key, started_at, duration_s, now)
 
     def hear_person(self, events: Sequence[AlarmEvent], step: Step) -> None:
@@ -85,9 +92,14 @@ class Bench:
             judge = self._judges.get(alarm.rule_id)
             watch = self._ground.book.watches.get((alarm.rule_id, alarm.point_id))
             if judge is not None and watch is not None:
-                for each in self._judges.values():
+                for each in self._all:
                     if each.rule.condition.kind == judge.rule.condition.kind:
                         each.hear_person(event, watch, step)
+
+    def _judge_of(self, key: str) -> Judge | None:
+        """Whose timer ``key`` is: ``<owner>|<rule>|<source>|…``."""
+        _, rule_id, source_id, *_ = (*key.split("|", 3), "")
+        return self._apart.get((rule_id, source_id)) or self._judges.get(rule_id)
 
     def _pass(self, gates: Container[Gate], step: Step) -> None:
         """Plain levels by these gates, which may be other than when their values were last looked at."""

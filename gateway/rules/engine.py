@@ -123,7 +123,8 @@ class Engine:
         self._started_mono_s = float("-inf")
         self._is_started = False
         for rule in self._book.stages.add(site.rules):
-            self._add(rule)
+            for each in rule.apart():
+                self._add(each)
             self._grouping.add(rule)
 
     @property

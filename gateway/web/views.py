@@ -152,7 +152,8 @@ _rules = _Rules()
 
 def rule_of(site: Site | None, alarm: Alarm) -> Rule | None:
     """The rule that raised it; None when the configuration no longer has it."""
-    return _rules.get(site, alarm.rule_id) if site else None
+    rule = _rules.get(site, alarm.rule_id) if site else None
+    return rule.at(alarm.point_id) if rule is not None and rule.variants else rule
 
 
 def _respond_by(alarm: Alarm, rule: Rule | None) -> datetime | None:
