@@ -27,6 +27,7 @@ _MEMBER = re.compile(r"\.([A-Za-z_]\w*)")
 _SHARE = re.compile(r"(?:^|[<>=(&|])\s*(?P<share>(\d+(?:\.\d+)?)\s*\*\s*)$")  # 0.05 * limit.rated_power
 _IN_TEXT = re.compile(r"\{\s*([A-Za-z_]\w*)\s*\}")
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
+_BARE = re.compile(r"\s*[+-]?\d+(?:\.\d+)?", re.ASCII)
 _SPELT = {"ms": "毫秒", "s": "秒", "m": "分钟", "h": "小时", "d": "天"}
 
 
@@ -266,6 +267,8 @@ def _put(text: str, start: int, end: int, number: float) -> str:
 
 def _number(text: str, moulds: Sequence[Mould]) -> float:
     """``text`` in the unit of the points that the expression names."""
+    if not moulds and (bare := _BARE.match(text)) is not None:
+        return float(bare[0])  # that there are no such points is told elsewhere
     found: set[float] = set()
     error: BadValueError | None = None
     for unit in dict.fromkeys(each.unit for each in moulds) or ("",):

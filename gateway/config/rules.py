@@ -135,7 +135,7 @@ class Rules:
             if (each.code, each.spot[1:]) in told:
                 continue
             name, other = blamed(uses, own, each.spot, part)
-            fix = each.fix
+            fix = each.fix if each.code != "E601" else Say("删掉这个界限", "remove this limit")
             if other:
                 fix = Say(f"在 limits 里同时写 {other}", f"set {other} in limits, too")
             subject = Say(f"{part.subject.zh} 用的界限 {name}", f"limit {name} of {part.subject.en}")
