@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.clock import Clock
 from gateway.counters import Counters
-from gateway.web import accounts, api, marks, operations, passes, places, probes, reports, verbs
+from gateway.web import accounts, api, bulk, marks, operations, passes, places, probes, reports, verbs
 from gateway.web.auth import Auth, Passwords
 from gateway.web.context import Web
 from gateway.web.limits import FailureLimiter
@@ -55,10 +55,13 @@ def create_app(
     )
     live.speak_of(port.site)
     auth = Auth(users, clock, setup_code, is_https, Passwords(), FailureLimiter(), asyncio.Lock())
-    app.state.web = Web(port, live, users, counters, clock, auth, Submissions(port), title, language)
+    submissions = Submissions(port)
+    bulks = bulk.Bulks(submissions, clock, counters)
+    app.state.web = Web(port, live, users, counters, clock, auth, submissions, bulks, title, language)
     for routes in (
         accounts.router,
         verbs.router,
+        bulk.router,
         operations.router,
         marks.router,
         api.router,

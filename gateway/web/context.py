@@ -12,8 +12,9 @@ from gateway.counters import Counters
 from gateway.web.live import LiveView
 from gateway.web.ports import GatewayPort, UserStore
 
-if TYPE_CHECKING:  # both need the context themselves
+if TYPE_CHECKING:  # they need the context themselves
     from gateway.web.auth import Auth
+    from gateway.web.bulk import Bulks
     from gateway.web.verbs import Submissions
 
 
@@ -28,6 +29,7 @@ class Web:
     clock: Clock
     auth: Auth
     submissions: Submissions
+    bulks: Bulks
     title: str
     language: str
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 16_384
+MAX_BODIES = {"/api/v1/alarms/bulk": 98_304}  # 200 alarms with keys of any usual length
 BODY_S = 10.0  # a body that takes longer is not from an operator
 
 _HEADERS = [
@@ -51,23 +52,23 @@ class Shield:
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, guarded)
             return
-        body = await _read(receive)
+        body = await _read(receive, MAX_BODIES.get(scope["path"], MAX_BODY))
         if body is None:
             await _too_large(guarded)
             return
         await self._app(scope, _replay(body, receive), guarded)
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read(receive: Receive, longest: int) -> bytes | None:
     """The whole body; None when it is too large or too slow."""
     body = b""
     try:
         async with asyncio.timeout(BODY_S):
-            while len(body) <= MAX_BODY:
+            while len(body) <= longest:
                 message = await receive()
                 body += message.get("body", b"")
                 if not message.get("more_body", False):
-                    return body if len(body) <= MAX_BODY else None
+                    return body if len(body) <= longest else None
     except TimeoutError:
         pass
     return None

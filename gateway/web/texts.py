@@ -46,6 +46,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "invalid": ("请求内容有误,请按 errors 逐项改正。", "The request is wrong: correct each item under errors."),
     "too_large": ("请求内容太大。", "The request body is too large."),
     "too_many_consoles": ("打开的画面太多,请关掉不用的。", "Too many consoles are open: close those not needed."),
+    "one_by_one": (
+        "没有执行,一条也没有:选中的里面有 {n} 条火警、燃气、求助或治安报警,这些只能看清后逐条处理。",
+        "Nothing was done: {n} of them are fire, gas, calls for help or security. Handle each of those by itself.",
+    ),
+    "bulk_busy": (
+        "没有执行:别的批量操作还没有做完,请稍后再按。",
+        "Not done: other requests on many alarms are still under way. Press again in a moment.",
+    ),
     "request_id_reused": (
         "这个 request_id 已用于另一个操作,请换新的再试。",
         "This request_id was used for something else: use a new one.",

@@ -131,6 +131,11 @@ def said(value: object) -> str:
 async def _refused(request: Request, web: Web, reply: Reply, asked: OperatorRequest) -> Problem:
     """The refusal with the alarm as it is now, so that the screen can go on from there."""
     site, alarm = web.port.site(), await alarm_of(web, asked.alarm_id)
-    because = conflict(asked.verb.value, reply.code, asked.version, await web.port.events(asked.alarm_id))
-    text = refusal(reply.code, reply.detail, language(request), zone_of(site), because)
+    text = await words_of(request, web, reply, asked)
     return Problem(409, reply.code, detail=text, extra={"alarm": alarm and alarm_view(alarm, site)})
+
+
+async def words_of(request: Request, web: Web, reply: Reply, asked: OperatorRequest) -> str:
+    """Why it was refused, in full sentences: who did what when, and what is left to do."""
+    because = conflict(asked.verb.value, reply.code, asked.version, await web.port.events(asked.alarm_id))
+    return refusal(reply.code, reply.detail, language(request), zone_of(web.port.site()), because)

@@ -2,6 +2,7 @@
 
 import { get, post } from "./api.js";
 import { Aside } from "./aside.js";
+import { Bulk } from "./bulk.js";
 import { drawCalls } from "./calls.js";
 import { fillIn, find, make, say, show } from "./dom.js";
 import { drawEntry, listenEntry } from "./entry.js";
@@ -29,6 +30,7 @@ const stream = new Stream(onChange, () => enter());
 const membersOf = (id) => [...stream.alarms.values()].filter((each) => each.suppressed_by === id);
 const panel = new Panel(() => select(""), isFresh, membersOf);
 const list = new List((id) => select(id), take);
+const bulk = new Bulk(isFresh, () => panel.follow(), () => list.pushed());
 const aside = new Aside((id) => select(id), (alarm) => { select(alarm.id); panel.go("unshelve", {}, word("unshelve"), alarm); });
 
 function isFresh() {
@@ -83,6 +85,7 @@ function drawAlarms() {
   drawCalls(ordered, session.title, select);
   drawTests([...stream.marks.values()], stream.now());
   aside.draw(list.all, [...stream.marks.values()]);
+  bulk.draw(list.all, session.role);
   drawCounts();
   list.tick(stream.now());
   panel.tick(stream.now());

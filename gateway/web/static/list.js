@@ -134,6 +134,11 @@ export class List {
     members.length > MOST_MEMBERS ? word("moreRows", { n: members.length - MOST_MEMBERS }) : "");
   }
 
+  // Something above has pushed all rows.
+  pushed() {
+    for (const row of this.rows.values()) row.movedAt = performance.now();
+  }
+
   isSteady(id) {
     return performance.now() - (this.rows.get(id)?.movedAt ?? 0) > STEADY_MS;
   }

@@ -30,6 +30,7 @@ export const COUNTERS = {
   channel_checks_failed: ["通知渠道检查不通过", "Channel check failed"],
   modem_reports_lost: ["短信回执丢失", "SMS receipts lost"],
   shifts_empty: ["这个时间没有人值班,改为通知全组", "Nobody on duty: the whole group was told"],
+  web_bulks_refused: ["批量操作太多,拒绝", "Request on many alarms refused"],
   web_streams_refused: ["打开的画面太多,拒绝", "Console refused"],
   web_streams_dropped: ["画面接收太慢,断开", "Console dropped"],
   web_connections_refused: ["网页连接太多,拒绝", "Connection refused"],
