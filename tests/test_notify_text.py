@@ -15,7 +15,8 @@ from gateway.model import (
 from gateway.notify.policy import NoticePolicy
 from gateway.notify.text import MAX_TEXT, after_of, notice_text, place_words
 from tests.support_policy import ALARM, STAFF, say, telling
-from tests.support_rules import START, site
+from tests.support_rules import START, device, site
+from tests.support_words import PLACES
 
 
 def test_words_say_class_place_time_and_what_to_do() -> None:
@@ -32,18 +33,18 @@ def test_words_say_class_place_time_and_what_to_do() -> None:
     assert notice.text.endswith("not taken for 2 h. Send somebody now.")
 
 
-@pytest.mark.parametrize(
-    ("place", "zh", "en"),
-    [
-        ("3-2-03-0301", "3栋2单元3层0301室", "Building 3, unit 2, floor 3, 0301"),
-        ("1-1-B1-CP01", "1栋1单元地下1层CP01", "Building 1, unit 1, floor B1, CP01"),
-        ("3栋2单元", "3栋2单元", "3栋2单元"),
-        ("", "", ""),
-    ],
-)
-def test_places_are_said_as_people_say_them(place: str, zh: str, en: str) -> None:
-    """The family and the street know buildings and floors, not addresses with hyphens."""
-    assert (place_words(place, is_english=False), place_words(place, is_english=True)) == (zh, en)
+@pytest.mark.parametrize(("place", "title", "zh", "en"), PLACES)
+def test_places_are_said_as_people_say_them(place: str, title: str, zh: str, en: str) -> None:
+    """The family and the street know buildings and floors, not addresses with hyphens, nor the codes of a drawing."""
+    assert (place_words(place, title, is_english=False), place_words(place, title, is_english=True)) == (zh, en)
+
+
+def test_a_notice_names_the_door_by_its_title() -> None:
+    """Nobody knows which door is DOOR."""
+    pressed = replace(ALARM, device_id=f"{PLACES[2][0]}/door", place=PLACES[2][0])
+    door = replace(device(pressed.device_id, "door", {"bell": "bool"}), title=PLACES[2][1])
+    found = say(telling(Tell("duty", ("console",))), NoticePolicy(site([door], [])), alarm=pressed)
+    assert found.text.startswith("【火警】1栋1单元1层 单元门 ")
 
 
 def test_words_say_which_socket() -> None:

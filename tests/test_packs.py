@@ -15,6 +15,7 @@ from tests.support_packs import SHIPPED, Stage, parse, scripts, shipped, unmet
 
 STORIES = scripts()
 NAMES = [f"{each.parent.name}/{each.stem}" for each in STORIES]
+CUT_AND_LATCHED = {}
 ALONE = {
     "line-down": "a cause itself",
     "uplink-down": "a cause itself",
@@ -76,6 +77,13 @@ def test_life_safety_is_never_shelved_and_escalates_by_the_clock() -> None:
         delays = {tell.after_s for tell in rule.tells}
         assert 0 in delays, rule.id
         assert len({tell.to for tell in rule.tells}) >= 2, rule.id
+
+
+def test_of_the_warnings_those_latch_that_cut_and_stay_cut() -> None:
+    """A dead socket with a burnt contact keeps its line until somebody has looked; no other warning is kept."""
+    latched = [each for each in _of(shipped(), AlarmClass.WARNING) if each.latches]
+    assert {each.id for each in latched} == CUT_AND_LATCHED
+    assert all(each.actions for each in latched)
 
 
 def test_every_fault_of_many_devices_says_what_gathers_it() -> None:

@@ -23,6 +23,7 @@ from gateway.model import (
 from gateway.web.views import alarm_key
 from tests.support_browser import browser_page, chromium, log_in
 from tests.support_web import PASSWORD, Running, running_web, small_site, verb_path
+from tests.support_words import PLACES
 
 CABINET = "1-1-B1-CP01/ebike-charger"
 TEXT = "充电口功率超过 1000 W,已断电"
@@ -92,7 +93,7 @@ async def test_the_screen_says_which_socket_how_much_and_whether_it_was_cut() ->
         async with browser_page(web.url) as page:
             await log_in(page, "张师傅", PASSWORD)
             alarm_id = overload(web, outcome=None)
-            await expect(page.locator(f"{ROW} .where")).to_have_text("1栋1单元地下1层CP01 · 3号口")
+            await expect(page.locator(f"{ROW} .where")).to_have_text("1栋1单元地下1层CP01 充电柜 · 3号口")
             await expect(page.locator(f"{ROW} .what")).to_have_text(f"{TEXT} · 1043.2 W")
             await page.click(f"{ROW} .open")
             await expect(page.locator("#panel-title")).to_contain_text("3号口")
@@ -103,6 +104,21 @@ async def test_the_screen_says_which_socket_how_much_and_whether_it_was_cut() ->
             await expect(line.locator(".outcome")).to_have_text("未收到回读")
             await expect(line.locator(".outcome")).to_have_css("color", "rgb(176, 0, 32)")
             await expect(page.locator("#commands .wrong")).to_contain_text("未收到回读 1")
+
+
+async def test_the_page_says_places_as_the_notices_do() -> None:
+    """单元门, not DOOR: row, panel and message must send people to one place."""
+    chromium()
+    async with running_web() as web, browser_page(web.url) as page:
+        said = """async (places) => {
+            const { placeName, speak } = await import("/static/words.js");
+            const said = ([place, title]) => placeName(place, title);
+            const all = (language) => { speak(language, ""); return places.map(said); };
+            return [all("zh"), all("en")];
+        }"""
+        zh, en = await page.evaluate(said, [each[:2] for each in PLACES])
+        assert zh == [each[2] for each in PLACES]
+        assert en == [each[3] for each in PLACES]
 
 
 @pytest.mark.parametrize(("title", "said"), [("状态", f"{TEXT} · 状态 3"), ("", TEXT)])

@@ -270,6 +270,7 @@ class NoticePolicy:
         return notice_text(
             alarm, rule, reason=reason, at=at, zone=self._zone, language=self._site.language,
             site=self._site.title if is_outside else "", kind=device.kind if device else "",
+            title=device.title if device else "",
         )  # fmt: skip
 
 

@@ -20,8 +20,11 @@ CLASS_NAMES: dict[AlarmClass, tuple[str, str]] = {
     AlarmClass.FAULT: ("故障", "FAULT"),
     AlarmClass.MAINTENANCE: ("维护", "MAINTENANCE"),
 }
+_SHORT = 2  # letters: such a code stays beside the title
 _DRILL = ("演练", "DRILL")
 _ADDRESS = re.compile(r"(\w+)-(\w+)-(\w+)-(\w+)")
+_CODE = re.compile(r"([A-Za-z]+)(\d*)")  # what a drawing calls a public place: DOOR, CP01
+_BRACKET = re.compile(r"\s*[(\uff08][^()\uff08\uff09]*[)\uff09]$")  # of either width
 _REPEATED = re.compile(r"\.(\d{1,4})$")
 _AFTER = re.compile(r"\+([0-9.e+]+)s$")
 
@@ -36,15 +39,16 @@ def notice_text(
     language: str,
     site: str = "",
     kind: str = "",
+    title: str = "",
 ) -> str:
     """One line: class, where, what, when, for how long nobody has acted, what to do now.
 
     ``reason`` is the notice's; ``at`` is now. ``site`` is said to people who do not know which community it is;
-    ``kind`` is the device's: of a charger's points people say the socket.
+    ``kind`` and ``title`` are the device's: of a charger's points people say the socket, of DOOR the title.
     """
     is_english = language == "en"
     head = "".join(f"[{each}] " if is_english else f"【{each}】" for each in _heads(alarm, is_english=is_english))
-    place = place_words(alarm.place, is_english=is_english)
+    place = place_words(alarm.place, title, is_english=is_english)
     part = _part(alarm.point_id, kind, is_english=is_english)
     where = " ".join(filter(None, (site, place, part, rule.text or alarm.title)))
     when = f"{alarm.raised_at.astimezone(zone):%H:%M:%S}"
@@ -54,17 +58,35 @@ def notice_text(
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
-def place_words(place: str, *, is_english: bool) -> str:
-    """3-2-03-0301 as people say it, as on the duty page; anything else as it is written."""
+def place_words(place: str, title: str = "", *, is_english: bool) -> str:
+    """3-2-03-0301 as people say it, as on the duty page; anything else as it is written.
+
+    ``title`` is that of the device there: "1栋1单元1层 单元门" where the address says DOOR.
+    """
     found = _ADDRESS.fullmatch(place)
     if found is None:
         return place
     building, unit, floor, room = found.groups()
     level = floor.lstrip("0") or floor[-1:]
+    spot, is_named = _spot(room, title)
     if is_english:
-        return f"Building {building}, unit {unit}, floor {level}, {room}"
+        return f"Building {building}, unit {unit}, floor {level}, {spot}"
     storey = f"地下{level[1:]}层" if level.startswith("B") else f"{level}层"
-    return f"{building}栋{unit}单元{storey}{room}{'室' if room.isdecimal() else ''}"
+    return f"{building}栋{unit}单元{storey}{' ' if is_named else ''}{spot}{'室' if spot.isdecimal() else ''}"
+
+
+def _spot(room: str, title: str) -> tuple[str, bool]:
+    """What people say for the last part of an address, and whether that is the device's title alone.
+
+    A code of letters gives way to the title, one with a number only to a title that tells the same number: "A01" may
+    be somebody's flat, and of two cabinets nobody must open the wrong one.
+    """
+    said, code = _BRACKET.sub("", title), _CODE.fullmatch(room)
+    if code is None or not said:
+        return room, False
+    letters, number = code.groups()
+    is_told = int(number) in map(int, re.findall(r"\d+", said)) if number else len(letters) > _SHORT
+    return (said, True) if is_told else (f"{room} {said}", False)
 
 
 def after_of(reason: str) -> float:

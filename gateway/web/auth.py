@@ -26,10 +26,10 @@ from fastapi import Depends, Request, Response
 from gateway.clock import Clock
 from gateway.model import Actor
 from gateway.web.context import web_of
+from gateway.web.fields import is_strong
 from gateway.web.limits import FailureLimiter, network_of
 from gateway.web.ports import Session, UserStore
 from gateway.web.problems import Problem
-from gateway.web.schemas import is_strong
 
 log = structlog.get_logger(__name__)
 

@@ -15,9 +15,10 @@ from gateway.model import Actor, OperatorRequest, Verb
 from gateway.web.answers import json_answer, told, zone_of
 from gateway.web.auth import SAME_SITE, SignedIn
 from gateway.web.context import web_of
+from gateway.web.fields import RequestId, Words, printable
 from gateway.web.ports import Session
 from gateway.web.problems import Problem, language
-from gateway.web.schemas import Asked, RequestId, Told, Words, printable
+from gateway.web.schemas import Asked, Told
 from gateway.web.texts import refusal
 from gateway.web.verbs import ANSWER_S
 from gateway.web.views import mark_view

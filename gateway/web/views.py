@@ -45,6 +45,7 @@ def is_stale(alarm: Alarm, now: datetime | None) -> bool:
 def alarm_view(alarm: Alarm, site: Site | None = None, now: datetime | None = None) -> View:
     """One alarm: instants are ISO 8601 in UTC or null. Words for point and rule are the site's."""
     rule = rule_of(site, alarm)
+    device = site.devices.get(alarm.device_id) if site else None
     return {
         "key": alarm_key(alarm.id),
         "id": alarm.id,
@@ -54,6 +55,7 @@ def alarm_view(alarm: Alarm, site: Site | None = None, now: datetime | None = No
         "class": alarm.alarm_class.value,
         "title": alarm.title,
         "place": alarm.place,
+        "device_title": device.title if device else "",
         "version": alarm.version,
         "raised_at": alarm.raised_at,
         "condition": alarm.condition.value,

@@ -27,7 +27,7 @@ export function drawCalls(alarms, site, onOpen) {
 }
 
 function card(alarm, site, onOpen) {
-  const address = [site, placeName(alarm.place)].filter(Boolean).join(" ");
+  const address = [site, placeName(alarm.place, alarm.device_title)].filter(Boolean).join(" ");
   const title = word(isTest(alarm) ? "call120Drill" : "call120Title");
   return make("div", { className: "card" },
     make("div", { className: "words" }, make("b", { textContent: `${title} · ${word("call120Since", { at: clockText(Date.parse(alarm.raised_at)) })}` }),

@@ -1,7 +1,7 @@
 // 经过: what people did, and what the gateway did by itself and what became of it.
 
 import { make } from "./dom.js";
-import { channelName, clockText, kindName, noticeName, outcomeName, placeName, word } from "./words.js";
+import { channelName, clockText, kindName, noticeName, outcomeName, whereName, word } from "./words.js";
 
 export function history(alarm, events, commands, notices) {
   const lines = [...events.map((each) => [each.at, eventLine(each)]), ...commands.map((each) => [each.issued_at, commandLine(each, alarm.place)]),
@@ -51,5 +51,6 @@ function actText({ value, socket, unit }) {
 // The place only where it is another one than the alarm's.
 function deviceText(command, here) {
   const part = command.socket ? word("socket", { n: command.socket }) : command.point_title;
-  return [part, command.device_title || command.device, command.place === here ? "" : placeName(command.place)].filter(Boolean).join(" · ");
+  const title = command.device_title || command.device;
+  return [part, command.place === here ? title : whereName(command.place, title, " · ")].filter(Boolean).join(" · ");
 }

@@ -4,7 +4,7 @@
 
 import { Refused, act, get } from "./api.js";
 import { make, say, show } from "./dom.js";
-import { clockText, language, outcomeName, placeName, word } from "./words.js";
+import { clockText, language, outcomeName, whereName, word } from "./words.js";
 
 const LOOK_MS = 700;
 const LOOKS = 60; // then somebody has to go and look
@@ -162,7 +162,7 @@ export class Operate {
 }
 
 const titleOf = (offer) => offer.title || `${offer.point_title} ${offer.value}`;
-const whereOf = (offer) => [placeName(offer.place), offer.device_title].filter(Boolean).join(" · ");
+const whereOf = (offer) => whereName(offer.place, offer.device_title, " · ");
 
 function became({ outcome, detail, closed_at: at }, offer) {
   const fields = { title: titleOf(offer), at: at ? clockText(Date.parse(at)) : "", why: [outcomeName(outcome), detail].filter(Boolean).join(": ") };

@@ -4,7 +4,7 @@
 import { Refused, get } from "./api.js";
 import { find, make, say, show } from "./dom.js";
 import { csv, save } from "./sheet.js";
-import { clockText, dayText, directionName, instantOf, passResult, placeName, wayName, word } from "./words.js";
+import { clockText, dayText, directionName, instantOf, passResult, wayName, whereName, word } from "./words.js";
 
 const PAGE = 100;
 const MOST_IN_FILE = 20_000; // rows; more than a month of a busy estate's door
@@ -39,7 +39,7 @@ async function drawDoors() {
   if (door.options.length) return;
   const found = await get("/api/v1/places?scope=device&kind=door&limit=200").catch(() => ({ places: [] }));
   door.replaceChildren(make("option", { value: "", textContent: word("passAny") }),
-    ...found.places.map((each) => make("option", { value: each.key, textContent: `${placeName(each.place)} ${each.title}` })));
+    ...found.places.map((each) => make("option", { value: each.key, textContent: whereName(each.place, each.title) })));
 }
 
 // What the form asks for, as the API wants it.
@@ -69,7 +69,7 @@ async function load(before) {
   }
 }
 
-const cells = (each) => [`${dayText(Date.parse(each.at))} ${clockText(Date.parse(each.at))}`, [placeName(each.place), each.device_title || each.device].filter(Boolean).join(" "),
+const cells = (each) => [`${dayText(Date.parse(each.at))} ${clockText(Date.parse(each.at))}`, whereName(each.place, each.device_title || each.device),
   each.credential, wayName(each.way), directionName(each.direction), passResult(each.result)];
 
 function row(each) {

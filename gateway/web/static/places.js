@@ -61,8 +61,12 @@ function choose({ key }) {
   drawPlaces();
 }
 
-const nameOf = ({ key, place }, scope) => (["device", "point"].includes(scope) ? placeName(place) : scopeText(scope, key));
-const rest = ({ title, devices }, scope) => (["device", "point"].includes(scope) ? title : word("markDevices", { n: devices }));
+const isThing = (scope) => ["device", "point"].includes(scope);
+const nameOf = ({ key, place, title }, scope) => (isThing(scope) ? placeName(place, title) : scopeText(scope, key));
+const rest = ({ place, title, devices }, scope) => {
+  if (!isThing(scope)) return word("markDevices", { n: devices });
+  return placeName(place, title) === placeName(place) ? title : "";
+};
 
 async function search(fields) {
   try {

@@ -3,7 +3,7 @@
 import { Refused, get } from "./api.js";
 import { find, make } from "./dom.js";
 import { lossName, lossTitle } from "./losses.js";
-import { className, clockText, spotName, placeName, word } from "./words.js";
+import { className, clockText, spotName, whereName, word } from "./words.js";
 
 let chosen = "";
 
@@ -32,7 +32,7 @@ export async function drawSystem() {
 }
 
 function deviceList(answer) {
-  const rows = answer.devices.map((each) => [`${placeName(each.place)} ${each.title}`, [each.reason, each.since && clockText(Date.parse(each.since), true)].filter(Boolean).join(" · ") || each.bus]);
+  const rows = answer.devices.map((each) => [whereName(each.place, each.title), [each.reason, each.since && clockText(Date.parse(each.since), true)].filter(Boolean).join(" · ") || each.bus]);
   return [
     table(word("devicesOf", { state: word(chosen) }), rows),
     answer.next ? make("p", { textContent: word("more", { n: answer.total }) }) : "",

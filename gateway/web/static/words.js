@@ -305,27 +305,44 @@ export function minutesText(n) {
   return n % 60 === 0 ? word("hours", { n: n / 60 }) : word("minutes", { n });
 }
 
-// 3-2-03-0301 as people say it; anything else as it is written.
-export function placeName(place) {
-  const parts = /^(\w+)-(\w+)-(\w+)-(\w+)$/.exec(place);
+// The last part of an address. DOOR is a code of the drawing: people say 单元门, the device's title. A code with a number
+// stays beside a title that does not tell the same number: "A01" may be somebody's flat.
+function spotOf(room, title) {
+  const said = title.replace(/\s*[(\uff08][^()\uff08\uff09]*[)\uff09]$/, "");
+  const code = /^([A-Za-z]+)(\d*)$/.exec(room);
+  if (!code || !said) return room;
+  const isTold = code[2] ? (said.match(/\d+/g) || []).some((n) => Number(n) === Number(code[2])) : code[1].length > 2;
+  return isTold ? ` ${said}` : `${room} ${said}`;
+}
+
+// 3-2-03-0301 as people say it; anything else as it is written. ``title``: of the device there.
+export function placeName(place, title = "") {
+  const parts = /^([\p{L}\p{N}_]+)-([\p{L}\p{N}_]+)-([\p{L}\p{N}_]+)-([\p{L}\p{N}_]+)$/u.exec(place);
   if (!parts) return place;
   const [, building, unit, floor, room] = parts;
   const level = floor.replace(/^0+(?=\d)/, "");
-  if (index) return `Building ${building}, unit ${unit}, floor ${level}, ${room}`;
+  const spot = spotOf(room, title || "");
+  if (index) return `Building ${building}, unit ${unit}, floor ${level}, ${spot.trim()}`;
   const said = level.startsWith("B") ? `地下${level.slice(1)}层` : `${level}层`;
-  return `${building}栋${unit}单元${said}${room}${/^\d+$/.test(room) ? "室" : ""}`;
+  return `${building}栋${unit}单元${said}${spot}${/^\d+$/.test(room) ? "室" : ""}`;
+}
+
+// The place and the device there, where the place does not say it already.
+export function whereName(place, title, between = " ") {
+  const said = placeName(place, title);
+  return said === placeName(place) ? [said, title].filter(Boolean).join(between) : said;
 }
 
 // The place, and of repeated points which one: 3号口 of a charger, else the point's own title.
 export function spotName(alarm) {
   const part = alarm.socket ? word("socket", { n: alarm.socket }) : /\.\d+$/.test(alarm.point) ? alarm.point_title || alarm.point.split("/").pop() : "";
-  return placeName(alarm.place) + (part ? ` · ${part}` : "");
+  return placeName(alarm.place, alarm.device_title) + (part ? ` · ${part}` : "");
 }
 
 // At 180 s the screen asks for an ambulance, whether or not somebody has opened the alarm.
 export function call120Text(alarm) {
   const isLate = alarm.class === "sos" && alarm.is_open && alarm.handling === "new" && alarm.escalated_s >= CALL_120_S;
-  return isLate && !alarm.marks.length ? word("call120", { place: placeName(alarm.place) }) : "";
+  return isLate && !alarm.marks.length ? word("call120", { place: placeName(alarm.place, alarm.device_title) }) : "";
 }
 
 // What has happened, and the value where a device measured a number: "… · 1043 W"; without a unit its name is said
