@@ -238,3 +238,21 @@ def test_a_jump_over_both_limits_is_told_once() -> None:
     assert told(player) == ["hot"]
     assert shown(player) == ["hot"]
     assert len(player.engine.alarms) == 2
+
+
+@pytest.mark.parametrize("mark", ["drill", "out_of_service"])
+@pytest.mark.parametrize("is_lifted", [False, True])
+def test_when_a_drill_ends_the_higher_stage_alone_is_told(mark: str, is_lifted: bool) -> None:
+    """60 °C and 75 °C of a drill are still there when it ends: one cause, one notice, of the higher stage."""
+    player = Player(sockets())
+    player.mark(0, mark, "device", PILE, "30")
+    player.read(1, T1, 65.0)
+    player.read(2, T1, 75.0)
+    before = len(told(player))
+    if is_lifted:
+        player.mark(3, mark, "device", PILE, verb=Verb.UNMARK)
+    else:
+        player.step(1801)
+    assert told(player)[before:] == ["hot"]
+    assert shown(player) == ["hot"]
+    assert all(not each.marks and not each.is_out_of_service for each in player.engine.alarms.values())

@@ -73,7 +73,7 @@ class Marking:
 
     def _show(self, step: Step, actor: Actor) -> None:
         """Open alarms that no mark excuses any more: heard again, and for real where the cause is still there."""
-        for alarm in list(self._book.alarms.values()):
+        for alarm in self._book.stages.in_order(self._book.alarms.values()):
             if alarm.is_out_of_service and self._covering(alarm).isdisjoint(OFF):
                 self._book.add(alarm, "in_service", {}, step, actor=actor)
             watch = self._book.watch_of(alarm)

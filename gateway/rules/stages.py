@@ -77,6 +77,10 @@ class Stages:
         """Is it of a rule that yields? Then no other cause gathers it."""
         return alarm.rule_id in self._higher
 
+    def in_order(self, alarms: Iterable[Alarm]) -> list[Alarm]:
+        """The higher stages first: what ends the muting of several must not tell the lower one before the higher."""
+        return sorted(alarms, key=lambda each: len(above(each.rule_id, self._higher)))
+
     def overtaker(self, watch: Watch, marks: Iterable[str]) -> str:
         """The alarm that a new one of ``watch``, with these marks, goes under; "" for none."""
         higher = self._higher.get(watch.rule.id)
