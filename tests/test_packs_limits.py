@@ -139,6 +139,16 @@ def test_a_variant_is_judged_like_a_rule_of_its_own(kind: str, restart_at_s: int
     assert both["1/a"] != both["2/a"]
 
 
+@pytest.mark.parametrize("kind", _CONDITIONS)
+def test_a_rule_may_be_nothing_but_variants(kind: str) -> None:
+    """Where every device has limits of its own nothing is left for those of the rule, and nothing is missed."""
+    (made,) = _varied(kind).rules
+    low = replace(made.variants[0], points=made.points)
+    whole = site([_sensor("1/a"), _sensor("2/a")], [replace(made, variants=(low,))])
+    found = _journal(whole, ("1/a", "2/a"), restart_at_s=30)
+    assert found["1/a"] == found["2/a"] == _journal(_varied(kind), ("1/a", "2/a"), restart_at_s=30)["2/a"]
+
+
 def test_a_point_is_under_one_variant_only() -> None:
     """Every point of a rule with variants is watched once, by the rule that holds for it."""
     for each in two_models().rules:

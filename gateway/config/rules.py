@@ -61,11 +61,11 @@ class Rules:
         return self._entries[rule]
 
     def _read(self, part: Part) -> None:
-        before = self._findings.errors
         uses = read_uses(self._findings, part)
         item = self._shaped(uses, part) if uses is not None else None
-        if item is None or not self._is_new(item.rule, part):
+        if item is None or uses is None or not self._is_new(item.rule, part):
             return
+        before = self._findings.errors
         judged = self._judging.read(item, part)
         check_rule(self._findings, item, self._calendars, part)
         source = Source(judged.profiles, judged.condition.same) if judged is not None else Source()
