@@ -25,8 +25,9 @@ from gateway.model import Actor, Alarm, AlarmClass, OperatorRequest, Reply, Verb
 from gateway.web.answers import json_answer, told
 from gateway.web.auth import SAME_SITE, SignedIn
 from gateway.web.context import Web, web_of
+from gateway.web.fields import RequestId, Words
 from gateway.web.problems import Problem, language
-from gateway.web.schemas import Asked, RequestId, Told, Words
+from gateway.web.schemas import Asked, Told
 from gateway.web.texts import sentence
 from gateway.web.verbs import ANSWER_S, HANDLERS, Submissions, alarm_of, words_of
 from gateway.web.views import alarm_id_of, alarm_key
