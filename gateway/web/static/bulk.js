@@ -29,6 +29,7 @@ export class Bulk {
 
   draw(alarms, role) {
     const isLater = !HANDLERS.includes(role) || alarms.some((each) => isMain(each) && DANGERS.includes(each.class) && each.handling === "new");
+    if (isLater) this.asking = null; // an open question would stand above it
     const faults = isLater ? [] : alarms.filter((each) => isMain(each) && each.class === "fault");
     this.offered = [faults.filter((each) => each.handling === "new"), faults.filter((each) => IN_HAND.includes(each.handling))];
     this.redraw();
