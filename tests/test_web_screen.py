@@ -183,6 +183,51 @@ async def test_the_next_step_is_in_sight_without_scrolling(width: int, height: i
             await page.evaluate(f"{scroller}.scrollTop = 0")
 
 
+APART = """(names) => {
+    const boxes = names.map((each) => document.querySelector(each).getBoundingClientRect());
+    const apart = (one, other) => one.bottom <= other.top || other.bottom <= one.top;
+    return boxes.every((one, n) => boxes.slice(n + 1).every((other) => apart(one, other)));
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (768, 1024)])
+async def test_what_is_said_after_a_press_covers_neither_address_nor_next_step(width: int, height: int) -> None:
+    """On a telephone it stands between the address and what to do; further down it is above the next step."""
+    async with running_web(told_site()) as web, duty_screen(web, width=width, height=height) as page:
+        alarm = web.gateway.raise_alarm()
+        await page.click(f"{ROW} .open")
+        await expect(page.locator("#journal li")).to_have_count(1)
+        web.gateway.tell(alarm.id, "taken", SYSTEM, {})
+        await expect(page.locator("#panel")).to_have_class(re.compile("next-verify"))
+        await page.locator("#panel button.verb-arrive").evaluate("each => each.click()")  # scrolls nothing by itself
+        await expect(page.locator("#message")).to_have_text("已执行:到场")
+        for each in ("#panel-title", "#message", "#response"):
+            await expect(page.locator(each)).to_be_in_viewport(ratio=1)
+        assert await page.evaluate(APART, ["#panel .heading", "#message", "#response", "#facts"])
+        await page.locator("#journal li").last.scroll_into_view_if_needed()
+        await in_sight(page, "#panel button.verb-verify.real")
+        await expect(page.locator("#message")).to_be_in_viewport(ratio=1)
+        assert await page.evaluate(APART, ["#message", "#panel .group.verb-verify"])
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1024, 768)])
+async def test_with_the_form_of_marks_open_under_a_card_nothing_is_cut(width: int, height: int) -> None:
+    """The card for 120 and the bar about the sound stand whole; the form is what scrolls."""
+    async with running_web(told_site()) as web, duty_screen(web, "supervisor", width=width, height=height) as page:
+        late = web.gateway.raise_alarm(AlarmClass.SOS, room="0302")
+        web.gateway.tell(late.id, "escalated", SYSTEM, {"after_s": 180.0})
+        await expect(page.locator("#call-bar")).to_be_visible()
+        await page.click(f"{ROW} .open")
+        await page.click("#aside > summary")
+        await page.locator("#mark-form [name=mark]").select_option("drill")
+        bars = page.locator("#bars")
+        assert await bars.evaluate("e => e.scrollHeight <= e.clientHeight")
+        for each in ("#sound-on", "#call-bar .dial", "#panel button.verb-take"):
+            await in_sight(page, each)
+        await page.locator("#mark-form button.act").scroll_into_view_if_needed()
+        await expect(page.locator("#mark-form button.act")).to_be_in_viewport(ratio=0.98)  # its box ends between pixels
+
+
 async def test_a_flood_is_drawn_in_order_and_a_row_that_goes_down_moves_alone() -> None:
     """After any change the rows are those of the duty order, and the button that has the focus keeps it."""
     async with running_web(told_site()) as web, duty_screen(web) as page:

@@ -250,8 +250,8 @@ async def test_a_test_a_drill_and_a_shelved_alarm_are_told_from_a_real_one() -> 
             await expect(page.locator("#aside-counts")).to_have_text("搁置 1")
 
 
-async def test_the_list_itself_asks_for_an_ambulance_after_three_minutes() -> None:
-    """A call that nobody takes is a call that nobody has opened either."""
+async def test_the_sentence_of_120_stands_once_for_each_late_call() -> None:
+    """On its card, with the address; where a low screen has no room for another card, on the row itself."""
     chromium()
     async with running_web() as web:
         await web.add_user()
@@ -261,6 +261,12 @@ async def test_the_list_itself_asks_for_an_ambulance_after_three_minutes() -> No
             web.gateway.tell(alarm.id, "escalated", SYSTEM, {"stage": 2, "after_s": 60.0, "to": ["family"]})
             await expect(page.locator(ROW)).not_to_contain_text("120")
             web.gateway.tell(alarm.id, "escalated", SYSTEM, {"stage": 3, "after_s": 180.0, "to": ["street"]})
-            await expect(page.locator(ROW)).to_contain_text("请拨打 120,报地址 3栋2单元3层0301室")
-            web.gateway.tell(alarm.id, "taken", Actor("张师傅", "duty", "console"), {})
+            await expect(page.locator("#call-bar .address")).to_contain_text("3栋2单元3层0301室")
             await expect(page.locator(ROW)).not_to_contain_text("120")
+            other = web.gateway.raise_alarm(AlarmClass.SOS, room="0302")
+            web.gateway.tell(other.id, "escalated", SYSTEM, {"stage": 3, "after_s": 180.0, "to": ["street"]})
+            row = page.locator(ROW, has_text="0302")
+            await expect(row).to_contain_text("请拨打 120,报地址 3栋2单元3层0302室")
+            web.gateway.tell(alarm.id, "taken", Actor("张师傅", "duty", "console"), {})
+            await expect(page.locator("#call-bar .address")).to_contain_text("3栋2单元3层0302室")
+            await expect(row).not_to_contain_text("120")

@@ -12,9 +12,15 @@ export function isLate(alarm) {
   return alarm.class === "sos" && alarm.is_open && !alarm.is_muted && alarm.handling === "new" && alarm.escalated_s >= CALL_120_S;
 }
 
-export function drawCalls(alarms, site, onOpen) {
-  const late = alarms.filter(isLate);
+let carded = new Set();
+
+// Has this call a card now? Then its row need not say the same.
+export const hasCard = (alarm) => carded.has(alarm.id);
+
+// ``late``: those of `isLate`, in duty order.
+export function drawCalls(late, site, onOpen) {
   const most = window.innerHeight < LOW_PX ? 1 : MOST_CARDS;
+  carded = new Set(late.slice(0, most).map((each) => each.id));
   const state = JSON.stringify([word("call120Title"), most, late.map((each) => each.id)]);
   const bar = find("call-bar");
   show(bar, late.length > 0);

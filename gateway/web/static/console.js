@@ -3,10 +3,10 @@
 import { get, post } from "./api.js";
 import { Aside } from "./aside.js";
 import { Bulk } from "./bulk.js";
-import { drawCalls } from "./calls.js";
+import { drawCalls, isLate } from "./calls.js";
 import { fillIn, find, make, say, show } from "./dom.js";
 import { drawEntry, listenEntry } from "./entry.js";
-import { List, badgeText, isMain, stateText, topUntaken } from "./list.js";
+import { List, badgeText, inDutyOrder, isMain, stateText, topUntaken } from "./list.js";
 import { drawMarkForm, drawTests, isTest, listenMarks } from "./marks.js";
 import { drawPasses, listenPasses } from "./passes.js";
 import { Panel } from "./panel.js";
@@ -77,12 +77,12 @@ function drawAlarms() {
   clearTimeout(pending);
   pending = 0;
   drawnAt = performance.now();
+  drawCalls(inDutyOrder([...stream.alarms.values()].filter(isLate)), session.title, select); // first: rows leave out what a card says
   const ordered = list.draw(stream.alarms.values(), selected);
   const alarm = stream.alarms.get(selected);
   if (alarm || !selected) panel.open(alarm || null);
   else showEnded();
   drawFirst(ordered);
-  drawCalls(ordered, session.title, select);
   drawTests([...stream.marks.values()], stream.now());
   aside.draw(list.all, [...stream.marks.values()]);
   bulk.draw(list.all, session.role);

@@ -1,6 +1,7 @@
 // The alarm list: class, then those nobody has taken, then the oldest. Consequences of another alarm stand under it, by
 // number; nothing else folds, and rows are moved, not redrawn.
 
+import { hasCard } from "./calls.js";
 import { find, make, say, show } from "./dom.js";
 import { isTest } from "./marks.js";
 import { CLASSES } from "./names.js";
@@ -154,7 +155,7 @@ export class List {
 }
 
 function fill(row, alarm, isSelected, members) {
-  const state = `${isSelected} ${members} ${language()}`;
+  const state = `${isSelected} ${members} ${language()} ${hasCard(alarm)}`;
   if (row.alarm === alarm && row.filled === state) return;
   row.alarm = alarm;
   row.filled = state;
@@ -168,7 +169,7 @@ function fill(row, alarm, isSelected, members) {
   say(row.badge, badgeText(alarm));
   say(row.where, spotName(alarm));
   const more = [alarm.is_confirmed && word("fireConfirmed"), alarm.count > 1 && word("times", { n: alarm.count }), alarm.is_chattering && word("chattering"), members && word("members", { n: members })];
-  say(row.what, [call120Text(alarm), whatText(alarm), ...more].filter(Boolean).join(" · "));
+  say(row.what, [hasCard(alarm) ? "" : call120Text(alarm), whatText(alarm), ...more].filter(Boolean).join(" · "));
   say(row.when, clockText(Date.parse(alarm.raised_at)));
   const returned = alarm.condition === "returned" ? ` · ${word("isReturned", { at: clockText(Date.parse(alarm.returned_at)) })}` : "";
   say(row.state, stateText(alarm) + returned);

@@ -239,6 +239,7 @@ export class Panel {
     if (!element) return;
     element.className = kind;
     say(element, text);
+    find("panel").style.setProperty("--said", `${element.offsetHeight}px`); // the next step stands below it, not under it
   }
 
   // Buttons live only while the screen is known to be right.
