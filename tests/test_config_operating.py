@@ -119,7 +119,7 @@ def test_an_alarm_of_an_area_has_nothing_to_operate(tmp_path: Path) -> None:
     assert "E504" in codes(check_site(config))
 
 
-DOOR = '    serial: "DR{at}"\n    tags: [escape]\n'
+DOOR = '    serial: "DR{at}"\n    title: 单元门\n    tags: [escape]\n'
 
 
 def test_a_picture_of_every_door_of_a_pattern(tmp_path: Path) -> None:
