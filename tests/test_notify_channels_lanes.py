@@ -184,10 +184,9 @@ async def test_what_people_took_care_of_between_two_tries_is_not_sent() -> None:
         tasks = [asyncio.create_task(found.send(notice(n))) for n in range(8)]
         await until(lambda: any("lost 3" in each for each in texts(it)))
         is_over.set()
-        tried = len(it.raw)
         results = await asyncio.gather(*tasks)
         found.close()
-    assert len(it.raw) == tried
+    assert sum("lost 3" in each for each in texts(it)) == 1  # those who go alone may have been on their way already
     assert all("took care of it" in each.detail for each in results)
 
 
