@@ -18,7 +18,7 @@ from cloud_bridge import encode
 from cloud_bridge.influx_lines import Lines, alarm_event, name
 from cloud_bridge.influx_split import Line, Refused, write_all
 from cloud_bridge.series import describe
-from cloud_bridge.settings import Seconds, Tls, UplinkModel, is_loopback, wrong
+from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
 from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
 from gateway.model import Delivery, Lane, OutboxEntry
 from gateway.secret import SecretError, SecretRef
@@ -30,7 +30,7 @@ _MAX_RETRY_AFTER_S = 300.0
 _NS_PER_S = 1_000_000_000
 
 
-class InfluxParams(UplinkModel):
+class InfluxParams(Common):
     """``type: influxdb`` of an uplink."""
 
     url: str  # http(s)://host:port, without /api/v2
@@ -76,10 +76,11 @@ class InfluxParams(UplinkModel):
 class InfluxUplink:
     """One bucket of a time-series server."""
 
-    limits = Limits(rows=_ROWS, in_flight=1, in_flight_bytes=_BATCH_BYTES, answer_s=_ANSWER_S)
-
     def __init__(self, context: Context, params: InfluxParams) -> None:
         self._params = params
+        self.limits = Limits(
+            rows=_ROWS, in_flight=1, in_flight_bytes=_BATCH_BYTES, answer_s=_ANSWER_S, rate=params.rate
+        )
         self._site_id = context.site.id
         self._clock = context.clock
         self._lines = Lines(describe(context.site))  # of telemetry: one batch at a time

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from cloud_bridge.encode import EncodeError, Encoder
-from cloud_bridge.settings import Seconds, Tls, UplinkModel, is_loopback, wrong
+from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
 from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
 from gateway.model import Delivery, OutboxEntry
 from gateway.mqtt_link import LinkError, LinkOptions, MqttLink, TlsOptions
@@ -24,7 +24,7 @@ _GOODBYE_S = 1.0
 _IN_FLIGHT_BYTES = 400_000  # an alarm must not queue behind more than this in a slow socket
 
 
-class MqttParams(UplinkModel):
+class MqttParams(Common):
     """``type: mqtt`` of an uplink."""
 
     host: str = Field(min_length=1)
@@ -36,7 +36,6 @@ class MqttParams(UplinkModel):
     insecure: bool = False  # plaintext over a network: everything can be read and forged on the way
     prefix: str = Field(default="shouwang", pattern=r"^[^+#/\x00]+(/[^+#/\x00]+)*$")
     window: int = Field(default=100, ge=20, le=1000)  # messages without a PUBACK
-    rate: float = Field(default=0, ge=0)  # telemetry rows per second, 0: unlimited
     max_message: int = Field(default=32_768, ge=8_192, le=61_440)  # bytes of a telemetry message
     answer: Seconds = Field(default=20.0, ge=2, le=300)  # without a PUBACK for so long, the session is given up
     keepalive: Seconds = Field(default=30.0, ge=5, le=600)

@@ -15,6 +15,7 @@ import structlog
 
 from cloud_bridge.ledger import Ledger
 from cloud_bridge.pump import Pump
+from cloud_bridge.selection import Selection
 from cloud_bridge.table import UPLINKS
 from cloud_bridge.uplink import Context
 from cloud_bridge.wake import Wake
@@ -56,7 +57,7 @@ async def run_bridge(site: Site, data_dir: str, *, clock: Clock | None = None, w
     if wake_fd is not None:
         await wake.listen(wake_fd)
     gone = asyncio.create_task(wake.wait_gone(), name="gateway's end")
-    house = _House(Context(site, clock or SystemClock()), data_dir, Ledger(data_dir), wake)
+    house = _House(Context(site, clock or SystemClock(), Selection(site)), data_dir, Ledger(data_dir), wake)
     work = asyncio.create_task(_forward(house), name="bridge")
     try:
         await asyncio.wait([gone, work], return_when=asyncio.FIRST_COMPLETED)

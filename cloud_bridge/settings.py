@@ -6,11 +6,12 @@ An uplink's own parameters stand beside the uplink.
 from __future__ import annotations
 
 import ssl
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.model import Verb
 from gateway.model.duration import seconds
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -40,6 +41,22 @@ class UplinkModel(BaseModel):
     """Base of every uplink's configuration models. Scalars arrive as text and are converted here."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Commands(UplinkModel):
+    """``commands:`` of an uplink: what its platform may ask. Nothing without it."""
+
+    role: Literal["duty", "supervisor"] = "duty"
+    verbs: tuple[Verb, ...] = ()
+    points: tuple[str, ...] = ()  # globs of point ids that OPERATE may name, beside what the rules and profiles allow
+    answer: Seconds = Field(default=10.0, ge=1, le=120)  # the deadline of a request that names none
+
+
+class Common(UplinkModel):
+    """What every uplink can be told; the parameters of an uplink build on it."""
+
+    rate: float = Field(default=0, ge=0)  # telemetry deliveries per second, 0: unlimited
+    commands: Commands | None = None
 
 
 class Tls(UplinkModel):

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from cloud_bridge.settings import UplinkModel
+from cloud_bridge.ask import Ask, refuse
+from cloud_bridge.selection import Selection
+from cloud_bridge.settings import Common
 from gateway.clock import Clock
 from gateway.model import Delivery, OutboxEntry, Site
 
@@ -81,11 +83,13 @@ class Context(NamedTuple):
 
     site: Site
     clock: Clock
+    selection: Selection
     epoch: str = ""  # of the outbox: numbers of another epoch are other things
+    ask: Ask = refuse  # what the platform asks goes here
 
 
 class UplinkKind(NamedTuple):
     """One row of the table of uplinks: what ``type: mqtt`` of an uplink means."""
 
-    params: type[UplinkModel]
+    params: type[Common]
     build: Callable[[Context, Any], Uplink]
