@@ -33,8 +33,9 @@ EXIT_INVALID = 1
 @app.command()
 def run(config: Config = Path("config"), lang: Lang = "zh") -> None:
     """运行网关 / run the gateway."""
+    from gateway.app.home import CannotStart  # noqa: PLC0415
     from gateway.app.logs import set_up_logs  # noqa: PLC0415
-    from gateway.app.run import CannotStart, run_gateway  # noqa: PLC0415
+    from gateway.app.run import run_gateway  # noqa: PLC0415
     from gateway.clock import SystemClock  # noqa: PLC0415
     from gateway.store.database import StoreError  # noqa: PLC0415
 
@@ -71,6 +72,7 @@ def check(
 def bridge(
     config: Config = Path("config"),
     *,
+    data_dir: Annotated[str, typer.Option(help="where the gateway keeps its data, if not where config says")] = "",
     wake_from_stdin: Annotated[bool, typer.Option(help="the gateway rings on standard input")] = False,
 ) -> None:
     """单独运行云桥 / run the cloud bridge alone."""
@@ -81,7 +83,7 @@ def bridge(
     set_up_logs()
     site = _load(config, "zh", tells_warnings=not wake_from_stdin)  # its parent has told them
     try:
-        asyncio.run(until_told(run_bridge(site, site.data_dir, wake_fd=0 if wake_from_stdin else None)))
+        asyncio.run(until_told(run_bridge(site, data_dir or site.data_dir, wake_fd=0 if wake_from_stdin else None)))
     except BridgeError as error:
         _fail(str(error))
 

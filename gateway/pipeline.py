@@ -34,8 +34,9 @@ from gateway.model import (
     Tick,
 )
 from gateway.shedding import Group, Stepped, first_group, must_be_kept, relieve, shed
+from gateway.store.database import is_damage
 from gateway.store.journal import Batch
-from gateway.writing import Writer
+from gateway.writing import Writer, trim_forever
 
 _BATCH_INPUTS = 256
 _PENDING_STEPS = 2_000  # stepped but not on the disk: then stepping waits
@@ -46,7 +47,6 @@ _STALL_S = 3.0  # a commit that takes longer is taken for a disk that refuses, u
 _RETRY_S = (0.1, 0.3, 1.0, 2.0)  # pauses after a failed commit; the last repeats
 
 _LONGEST_TIMER_S = 3600.0
-_SOON_S = 0.02  # between two pieces of housekeeping while there is more of it
 
 _log = structlog.get_logger(__name__)
 
@@ -115,6 +115,7 @@ class Pipeline:
         self.strained: Callable[[bool], None] = lambda _is_strained: None  # so much waits that brokers may stop
         self._is_strained = False
         self._is_over = False
+        self._has_ruins = False  # the database is damaged
 
     async def submit(self, request: OperatorRequest) -> Reply:
         """An operator's request; answers after the commit. Raises TimeoutError where the gateway stops before."""
@@ -152,7 +153,9 @@ class Pipeline:
         """The last commit, if the disk takes it in time."""
         try:
             async with asyncio.timeout(_LAST_COMMIT_S):
-                while self._pending or not self._idle.is_set():  # the end of one commit begins the next
+                while not self._has_ruins and (
+                    self._pending or not self._idle.is_set()
+                ):  # one commit's end begins the next
                     self._commit_next()
                     await self._idle.wait()
         except TimeoutError:
@@ -302,6 +305,17 @@ class Pipeline:
         self._shed()
         self._wake()
 
+    def _is_ruined(self, error: BaseException) -> bool:
+        """Is the file damaged? No try will succeed: whoever runs us mends it, and has `left` written first."""
+        if is_damage(error):
+            self._has_ruins = True
+            self._fail(error)
+        return self._has_ruins
+
+    def left(self) -> Batch | None:
+        """What was stepped and never stored; None where that is nothing."""
+        return self._batch(self._pending) if self._pending else None
+
     def _refused(self, group: Group, error: BaseException) -> None:
         """The disk is full, read-only or broken: nothing is acknowledged, but people see alarms and things act."""
         self._counters.count("commit_failures")
@@ -310,6 +324,8 @@ class Pipeline:
         self.is_storing = False
         self._pending = group + self._pending
         self._shed()
+        if self._is_ruined(error):
+            return
         pause_s = _RETRY_S[min(self._attempt, len(_RETRY_S) - 1)]
         self._attempt += 1
         self._idle.clear()  # nobody else commits until then
@@ -355,26 +371,15 @@ class Pipeline:
             stepped.is_shown = True
             self._publish(stepped.step)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
 
     async def trim_forever(self, interval_s: float) -> None:
         """Housekeeping in the writer's thread, a bounded piece at a time."""
-        loop = asyncio.get_running_loop()
-        is_more = False
-        while True:
-            await asyncio.sleep(_SOON_S if is_more else interval_s)
-            is_more = False
-            try:
-                trimmed = await loop.run_in_executor(self._executor, self._writer.trim, self._clock.now())
-            except Exception as error:  # noqa: BLE001 - housekeeping must not stop the gateway
-                self._counters.count("trim_failures")
-                _log.warning("trim_failed", error=str(error))
-            else:
-                if trimmed.dropped:
-                    self._counters.count("outbox_dropped_readings", trimmed.dropped)
-                is_more = trimmed.is_more
+        await trim_forever(
+            self._writer, self._executor, self._clock, self._counters, interval_s=interval_s, failed=self._is_ruined
+        )
 
 
 def _call_back(

@@ -74,6 +74,7 @@ PROMISED = {
         "clock step", "never notified twice for one reason to one person", "delivered, stored or evaluated",
         "two kinds of channel", "failed channel is a fault", "unsynchronised",
     ),
+    9: ("dead at the start", "damaged database"),
 }  # fmt: skip
 
 

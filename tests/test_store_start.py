@@ -99,7 +99,7 @@ async def test_a_bridge_that_cannot_be_started_is_tried_again(tmp_path: Path, mo
     """No memory for its process: that is for its supervisor, and no end of the gateway."""
     monkeypatch.setattr("sys.executable", str(tmp_path / "nothing"))
     with pytest.raises(BridgeEnded):
-        await BridgeProcess(tmp_path).run()
+        await BridgeProcess(tmp_path, str(tmp_path)).run()
 
 
 def test_two_open_alarms_of_one_source_do_not_keep_the_gateway_from_starting() -> None:

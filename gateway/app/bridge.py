@@ -18,8 +18,10 @@ class BridgeEnded(Exception):  # noqa: N818 - the supervisor expects it
 class BridgeProcess:
     """One child process. It never holds a lock the gateway needs, and the gateway never waits for it."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, data_dir: str) -> None:
+        """``data_dir``: where the gateway keeps its data now."""
         self._config = config
+        self._data_dir = data_dir
         self._process: asyncio.subprocess.Process | None = None
 
     async def run(self) -> None:
@@ -30,7 +32,8 @@ class BridgeProcess:
         """
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "bridge", "--config", str(self._config), "--wake-from-stdin",
+                sys.executable, "-m", "gateway", "bridge", "--config", str(self._config),
+                "--data-dir", self._data_dir, "--wake-from-stdin",
                 stdin=asyncio.subprocess.PIPE,
             )  # fmt: skip
         except OSError as error:  # no memory, no process to be had: the clouds can wait, alarms cannot

@@ -33,9 +33,10 @@ class Port:
 
     def __init__(
         self, site: Site, pipeline: Pipeline, counters: Counters, clock: Clock, screens: Executor,
-        *, offers: Callable[[Alarm], Sequence[tuple[Offer, Point]]],
+        *, offers: Callable[[Alarm], Sequence[tuple[Offer, Point]]], notes: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
-        """``offers``: what can be operated from an alarm, in memory."""
+        """``offers``: what can be operated from an alarm, in memory; ``notes``: what people should know of the data."""
+        self._notes = notes
         self._offers = offers
         self._site = site
         self._pipeline = pipeline
@@ -63,6 +64,7 @@ class Port:
             {each: None if up is None else up > 0 for each, up in buses.items()},
             dict(self._uplinks),
             None if (time_ok := gauges.get(("time_synchronised", ()))) is None else time_ok > 0,
+            self._notes,
         )
 
     def site(self) -> Site:

@@ -6,20 +6,21 @@ import asyncio
 import contextlib
 import ctypes
 import errno
-import fcntl
 import gc
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import apsw
 import structlog
 
 from gateway.app.bridge import BridgeEnded, BridgeProcess
 from gateway.app.greeting import greet
+from gateway.app.home import REFUGE_BYTES, CannotStart, Home, mend_database, settled
 from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_lines
 from gateway.app.port import Port
 from gateway.app.signals import until_told
@@ -39,7 +40,8 @@ from gateway.notify.policy import NoticePolicy
 from gateway.pipeline import Pipeline
 from gateway.rules.engine import Engine
 from gateway.rules.kinds import unmerged_points
-from gateway.store.journal import Journal, Restored
+from gateway.store.database import is_damage
+from gateway.store.journal import Batch, Journal, Restored
 from gateway.store.users import Users
 from gateway.supervise import keep_running
 from gateway.web.app import create_app
@@ -47,21 +49,13 @@ from gateway.web.auth import new_setup_code
 from gateway.web.live import LiveView
 from gateway.web.server import listen, serve
 
-LOCK_FILE = "gateway.lock"
 SETUP_CODE_FILE = "setup-code"
 _TRIM_EVERY_S = 1.0
 _LINE_PAUSE_S = 2.0  # a line to devices is tried again soon: meanwhile nobody hears them
 _UPLINKS_EVERY_S = 2.0
+_MOST_MENDS = 3  # of the database in one life of the process
 
 _log = structlog.get_logger(__name__)
-
-
-class CannotStart(Exception):  # noqa: N818 - a message for whoever starts it
-    """The gateway cannot start; the text (Chinese, English) says what to do."""
-
-    def __init__(self, zh: str, en: str) -> None:
-        super().__init__(f"{zh}\n{en}")
-        self.zh, self.en = zh, en
 
 
 class _Accounts(Users):
@@ -78,8 +72,12 @@ class _Accounts(Users):
 class Gateway:
     """The parts of one running gateway, wired."""
 
-    def __init__(self, site: Site, config: Path, clock: Clock) -> None:
+    def __init__(
+        self, site: Site, config: Path, clock: Clock, *, left: Batch | None = None, notes: tuple[str, ...] = ()
+    ) -> None:
+        """``left``: what a gateway before this one could not store. ``notes``: what people should know of the data."""
         self._site = site
+        self._notes = notes
         self._clock = clock
         self.counters = Counters()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -88,7 +86,7 @@ class Gateway:
             site.data_dir, [each.id for each in site.uplinks], site.retention_bytes, doors=_doors(site), boot=boot_id()
         )
         self._restored_at = now = clock.now()  # what is restored counts from here, also if the clock is set meanwhile
-        restored = self._journal.restore(now)
+        restored = self._restore(left)
         self._policy = NoticePolicy(site, self.counters)
         self._engine = Engine(site, counters=self.counters, policy=self._policy)
         self._engine.restore(restored.alarms, restored.occurrences, restored.timers, now, marks=restored.marks)
@@ -111,15 +109,21 @@ class Gateway:
         self._live.load(site.devices, self._engine.alarms.values(), restored.marks, built_in=built_in)
         self._presence = Presence(site.devices, put, clock)
         self._lines = line_watches(site.devices, self._presence, clock, self.counters)
-        self._box = Box(site.data_dir, put, clock, self.counters, is_storing=lambda: self.pipeline.is_storing)
-        self._bridge = BridgeProcess(config) if site.uplinks else None
+        self._box = Box(site.data_dir, put, clock, self.counters, is_storing=self._is_on_disk)
+        self._bridge = BridgeProcess(config, site.data_dir) if site.uplinks else None
         self._restored = restored
 
     async def run(self) -> None:
         """Run every part until cancelled; a broken invariant in one of them ends them all."""
         server = _listen(self._site)
         port = Port(
-            self._site, self.pipeline, self.counters, self._clock, self._screens, offers=self._engine.operating.offers
+            self._site,
+            self.pipeline,
+            self.counters,
+            self._clock,
+            self._screens,
+            offers=self._engine.operating.offers,
+            notes=self._notes,
         )
         users = _Accounts(self._journal.connection, self._writer, self._site.data_dir, self._screens, self._clock)
         app = create_app(
@@ -159,6 +163,18 @@ class Gateway:
             users.close()
             self._writer.shutdown()
             self._journal.close()
+
+    def _restore(self, left: Batch | None) -> Restored:
+        try:
+            if left is not None:
+                self._journal.commit(left)
+            return self._journal.restore(self._restored_at)
+        except apsw.Error:
+            self._journal.close()  # its file may be put aside
+            raise
+
+    def _is_on_disk(self) -> bool:
+        return self.pipeline.is_storing and "memory" not in self._notes
 
     def _act_again(self, commands: Sequence[Command]) -> None:
         """Absolute values with deadlines: too late ones end as expired, and those that a fire has overruled as well."""
@@ -259,20 +275,53 @@ def _never_merged(site: Site) -> frozenset[str]:
 
 
 def run_gateway(site: Site, config: Path, clock: Clock) -> None:
-    """Run until SIGINT or SIGTERM.
+    """Run until SIGINT or SIGTERM; a database found damaged meanwhile is mended, and the gateway goes on.
 
     Raises:
         CannotStart: the data directory is in use, the port is taken, the database cannot be opened.
     """
     import uvloop  # noqa: PLC0415 - only this command needs it
 
-    with _only_one(site.data_dir):
-        uvloop.run(_run(site, config, clock))
+    with settled(site) as home:
+        life = _Life(_at(site, home), config, clock, home)
+        for _ in range(_MOST_MENDS):
+            try:
+                uvloop.run(life.run())
+            except (apsw.Error, BaseExceptionGroup) as error:
+                if not is_damage(error):
+                    raise
+                mend_database(home.directory)
+            else:
+                return
+        uvloop.run(life.run())
 
 
-async def _run(site: Site, config: Path, clock: Clock) -> None:
-    await until_told(Gateway(site, config, clock).run())
-    _log.info("gateway_stopped")
+class _Life:
+    """One gateway after another in this process, on the same data: a damaged database is mended between them."""
+
+    def __init__(self, site: Site, config: Path, clock: Clock, home: Home) -> None:
+        self._site, self._config, self._clock = site, config, clock
+        self._is_refuge, self._is_mended = home.why != "", home.is_mended
+        self._left: Batch | None = None  # what the one before could not store
+
+    async def run(self) -> None:
+        """Until told to stop."""
+        left, self._left = self._left, None
+        notes = (*(("memory",) if self._is_refuge else ()), *(("mended",) if self._is_mended else ()))
+        self._is_mended = True  # where there is a next time
+        gateway = Gateway(self._site, self._config, self._clock, left=left, notes=notes)
+        try:
+            await until_told(gateway.run())
+        finally:
+            self._left = gateway.pipeline.left()
+        _log.info("gateway_stopped")
+
+
+def _at(site: Site, home: Home) -> Site:
+    """The site with its data where they can be kept."""
+    if not home.why:
+        return site
+    return replace(site, data_dir=home.directory, retention_bytes=min(site.retention_bytes, REFUGE_BYTES))
 
 
 def _listen(site: Site) -> socket.socket:
@@ -292,28 +341,6 @@ def _listen(site: Site) -> socket.socket:
 
 def _setup_code_path(directory: str) -> Path:
     return Path(directory) / SETUP_CODE_FILE
-
-
-@contextlib.contextmanager
-def _only_one(directory: str) -> Iterator[None]:
-    """Hold the data directory: two gateways on one would write over each other."""
-    try:
-        Path(directory).mkdir(parents=True, exist_ok=True, mode=0o750)
-        descriptor = os.open(Path(directory) / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise CannotStart(
-            f"数据目录 {directory} 不能写:{error.strerror}", f"Cannot write to {directory}: {error.strerror}"
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise CannotStart(
-            f"另一个网关正在使用数据目录 {directory}。先停掉它,或换一个 data_dir。",
-            f"Another gateway is using {directory}. Stop it first, or choose another data_dir.",
-        ) from None
-    finally:
-        os.close(descriptor)
 
 
 def _give_back_memory() -> None:

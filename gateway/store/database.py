@@ -103,6 +103,28 @@ class StoreError(Exception):
     """The database cannot be opened or written; the text says what the operator must do."""
 
 
+def is_damage(error: BaseException | None) -> bool:
+    """Is the file itself damaged, so that no later try can succeed?"""
+    while error is not None:
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return any(is_damage(each) for each in error.exceptions)
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged database and its log to ``….broken``; one that lay there before is overwritten."""
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        aside = path.with_name(f"{path.name}.broken{suffix}")
+        aside.unlink(missing_ok=True)
+        if part.exists():
+            part.replace(aside)
+    return path.with_name(path.name + ".broken")
+
+
 def open_gateway(directory: str) -> apsw.Connection:
     """The gateway's database, created or migrated; durable against power loss from the first commit.
 
@@ -123,12 +145,9 @@ def open_bridge(directory: str) -> apsw.Connection:
     try:
         return _open(path, _BRIDGE_SCHEMA)
     except StoreError as error:
-        if not isinstance(error.__cause__, apsw.NotADBError | apsw.CorruptError):
+        if not is_damage(error):
             raise
-        for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.replace(part.with_name(part.name + ".broken"))
+        put_aside(path)
         return _open(path, _BRIDGE_SCHEMA)
 
 

@@ -53,11 +53,12 @@ class Health:
     buses: Mapping[str, bool | None] = field(default_factory=dict)  # bus id -> is the line up; None: not tried yet
     uplinks: Mapping[str, UplinkHealth] = field(default_factory=dict)
     is_time_ok: bool | None = None  # is the wall clock set by a time source? None: not known
+    data: tuple[str, ...] = ()  # memory: the disk cannot be written; mended: the database was damaged
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know although the gateway can do its job; one short word each, of a closed set."""
-        return ("time",) if self.is_time_ok is False else ()
+        return (*(("time",) if self.is_time_ok is False else ()), *self.data)
 
 
 class MarkLimit(NamedTuple):

@@ -77,6 +77,8 @@ export const OUTCOMES = {
 
 export const REASONS = {
   store: ["数据存不进磁盘,操作不会生效", "data cannot be stored: actions have no effect"],
+  memory: ["数据盘不能写,网关正在内存里运行:报警照常,断电会丢失这段时间的记录。请尽快换盘", "the disk cannot be written: the gateway runs from memory. Alarms work; a power cut loses the records since. Replace the disk soon"],
+  mended: ["数据库曾经损坏,已自动修复,可能缺少部分旧记录", "the database was damaged and has been mended: some old records may be missing"],
   time: ["网关时钟未校准,报警上的时间可能不准", "the gateway's clock is not synchronised: times of alarms may be wrong"],
   bus: ["现场线路中断,部分设备听不到", "a field line is down: some devices cannot be heard"],
 };

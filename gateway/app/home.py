@@ -1,0 +1,219 @@
+"""Where the gateway keeps its data: the data directory, or a refuge in memory while that cannot be written (ADR 0022).
+
+A disk that dies must not make a community deaf: a gateway that has worked starts without it, says so, and brings home
+what happened meanwhile once the disk is back. A damaged database is put aside and what can be read of it goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import structlog
+
+from gateway.model import Lane, Site
+from gateway.store.ballast import make_room
+from gateway.store.carry import Carried, bring_home, flee, mend
+from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, is_damage, number, open_gateway, put_aside
+from gateway.store.still import still
+
+LOCK_FILE = "gateway.lock"
+REFUGE_BYTES = 64_000_000  # of telemetry in memory: the box has 1 GB
+_DEAD = frozenset({errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT})
+_BARRED = frozenset({errno.EACCES, errno.EPERM})
+_CANNOT_WRITE = (apsw.ReadOnlyError, apsw.FullError, apsw.IOError, apsw.CantOpenError)
+
+_log = structlog.get_logger(__name__)
+
+
+class CannotStart(Exception):  # noqa: N818 - a message for whoever starts it
+    """The gateway cannot start; the text (Chinese, English) says what to do."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(f"{zh}\n{en}")
+        self.zh, self.en = zh, en
+
+
+class Home(NamedTuple):
+    """Where the data are. ``why`` is empty on the disk, else what is wrong with it."""
+
+    directory: str
+    why: str = ""
+    is_mended: bool = False  # the database was found damaged
+
+
+@contextlib.contextmanager
+def settled(site: Site) -> Iterator[Home]:
+    """Hold the data directory, and see to it that its database can be written; or a refuge.
+
+    Raises:
+        CannotStart: another gateway holds it; it cannot be made; there is no room in memory either.
+        StoreError: the database is of another program or of a newer version.
+    """
+    directory = site.data_dir
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(_only_one(directory))
+            is_mended = _make_usable(directory, _refuge_path(site))
+        except (OSError, StoreError) as error:
+            why = _why_refuge(error, directory)
+        else:
+            yield Home(directory, is_mended=is_mended)
+            return
+        _log.error("data_dir_cannot_be_written", directory=directory, error=why, fix="replace the disk, then restart")
+        refuge = _refuge_path(site)
+        try:
+            _own(refuge)
+            held.enter_context(_only_one(str(refuge)))
+            _move_in(refuge, directory)
+        except OSError as error:
+            raise CannotStart(
+                f"数据目录 {directory} 不能写({why}),内存里也没有地方:{error.strerror}",
+                f"Cannot write to {directory} ({why}), and there is no room in memory: {error.strerror}",
+            ) from error
+        yield Home(str(refuge), why)
+
+
+def mend_database(directory: str) -> None:
+    """Put the damaged database aside and go on with what can be read of it.
+
+    Raises:
+        StoreError, OSError: not even that is possible.
+    """
+    path = Path(directory) / GATEWAY_FILE
+    waiting = _settled(directory)
+    broken = put_aside(path)
+    fresh = open_gateway(directory)
+    try:
+        with still(broken) as source:
+            carried = mend(source, fresh, waiting)
+    except (StoreError, apsw.Error) as error:
+        carried = Carried({}, (str(error),))
+    finally:
+        fresh.close()
+    _log.error("database_mended", kept=dict(carried.rows), damaged=carried.damaged, put_aside=str(broken))
+
+
+def _make_usable(directory: str, refuge: Path) -> bool:
+    """Open it, mend it, bring home what is in the refuge; True where it was damaged."""
+    is_damaged = False
+    make_room(directory)
+    try:
+        home = open_gateway(directory)
+    except StoreError as error:
+        if not is_damage(error):
+            raise
+        is_damaged = True
+        mend_database(directory)
+        home = open_gateway(directory)
+    try:
+        if (refuge / GATEWAY_FILE).exists() and _is_ours(refuge):
+            _return_from(refuge, home)
+    finally:
+        home.close()
+    return is_damaged
+
+
+def _return_from(refuge: Path, home: apsw.Connection) -> None:
+    """What happened while the disk was away; a failure leaves it where it is, for the next start."""
+    try:
+        with still(refuge / GATEWAY_FILE) as source:
+            carried = bring_home(source, home, _settled(str(refuge)))
+    except (StoreError, apsw.Error) as error:
+        if isinstance(error, _CANNOT_WRITE):
+            raise StoreError("cannot bring the records home") from error
+        _log.error("refuge_not_readable", directory=str(refuge), error=str(error))
+        return
+    if carried is not None:
+        _log.warning("brought_home", rows=dict(carried.rows), damaged=carried.damaged)
+    shutil.rmtree(refuge, ignore_errors=True)
+
+
+def _move_in(refuge: Path, directory: str) -> None:
+    """Into the refuge, with what the gateway needs of the database on the dead disk; or on in it."""
+    if (refuge / GATEWAY_FILE).exists():
+        try:
+            open_gateway(str(refuge)).close()
+        except StoreError:
+            put_aside(refuge / GATEWAY_FILE)
+        else:
+            return
+    target = open_gateway(str(refuge))
+    try:
+        with still(Path(directory) / GATEWAY_FILE) as source:
+            carried = flee(source, target, _settled(directory))
+    except (StoreError, apsw.Error) as error:
+        _log.error("nothing_carried_over", error=str(error), note="open alarms and accounts are those of a new box")
+    else:
+        _log.warning("runs_from_memory", directory=str(refuge), kept=dict(carried.rows), damaged=carried.damaged)
+    finally:
+        target.close()
+
+
+def _settled(directory: str) -> Mapping[Lane, int]:
+    """Up to where every uplink has settled, as far as the bridge's file can be read."""
+    found = dict.fromkeys(Lane, 0)
+    with contextlib.suppress(StoreError, apsw.Error), still(Path(directory) / BRIDGE_FILE) as db:
+        found = {lane: number(db, "SELECT min(seq) FROM cursors WHERE lane = ?", lane.value) for lane in Lane}
+    return found
+
+
+def _why_refuge(error: OSError | StoreError, directory: str) -> str:
+    """Why the disk cannot be used; raises where that is the installer's mistake and no dead disk."""
+    if isinstance(error, StoreError):
+        if isinstance(error.__cause__, OSError):
+            return _why_refuge(error.__cause__, directory)
+        if isinstance(error.__cause__, _CANNOT_WRITE):
+            return str(error.__cause__)
+        raise error
+    has_worked = (Path(directory) / GATEWAY_FILE).exists()
+    if error.errno in _DEAD or (error.errno in _BARRED and has_worked):
+        return str(error.strerror)
+    raise CannotStart(
+        f"数据目录 {directory} 不能写:{error.strerror}", f"Cannot write to {directory}: {error.strerror}"
+    ) from None
+
+
+def _refuge_path(site: Site) -> Path:
+    """In the service's own runtime directory (systemd), else in shared memory."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(runtime) / "refuge" if runtime else Path("/dev/shm") / f"shouwang-{os.getuid()}-{site.id}"  # noqa: S108 - owner and mode are checked
+
+
+def _own(refuge: Path) -> None:
+    """Make it, for us alone; what somebody else has laid there is not trusted."""
+    with contextlib.suppress(FileExistsError):
+        refuge.mkdir(mode=0o700)
+    if not _is_ours(refuge):
+        raise PermissionError(errno.EPERM, "belongs to somebody else", str(refuge))
+
+
+def _is_ours(refuge: Path) -> bool:
+    found = refuge.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+
+
+@contextlib.contextmanager
+def _only_one(directory: str) -> Iterator[None]:
+    """Hold the directory: two gateways on one would write over each other."""
+    Path(directory).mkdir(parents=True, exist_ok=True, mode=0o750)
+    descriptor = os.open(Path(directory) / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"另一个网关正在使用数据目录 {directory}。先停掉它,或换一个 data_dir。",
+                f"Another gateway is using {directory}. Stop it first, or choose another data_dir.",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
