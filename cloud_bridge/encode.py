@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from cloud_bridge.selection import Selection
 from gateway.model import Lane, OutboxEntry
 
 VERSION = 1
@@ -76,6 +77,18 @@ def alarm(body: bytes) -> dict[str, Any]:
     return _load(body)
 
 
+def chosen_alarm(told: dict[str, Any], selection: Selection) -> dict[str, Any] | None:
+    """An alarm row as it may go to this platform, or None.
+
+    Raises:
+        EncodeError: it has not the parts of an alarm event; it stays, since what is personal in it can't be told.
+    """
+    try:
+        return selection.alarm(told)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EncodeError(f"the row is no alarm event: {error!r}") from error
+
+
 def _load(text: bytes) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = orjson.loads(text)
@@ -87,8 +100,11 @@ def _load(text: bytes) -> dict[str, Any]:
 class Encoder:
     """Makes the messages of one gateway."""
 
-    def __init__(self, gateway_id: str, epoch: str, prefix: str, max_bytes: int) -> None:
-        """``max_bytes`` bounds a telemetry message, as long as one reading fits into it."""
+    def __init__(
+        self, gateway_id: str, epoch: str, prefix: str, max_bytes: int, selection: Selection | None = None
+    ) -> None:
+        """``max_bytes`` bounds a telemetry message, as long as one reading fits into it; None selects everything."""
+        self._selection = selection
         if not gateway_id or _UNSAFE_IN_TOPIC & set(gateway_id):
             raise ValueError(f"the gateway's id {gateway_id!r} goes into topics: leave out + # /")
         self._id = gateway_id
@@ -107,16 +123,25 @@ class Encoder:
         return orjson.dumps({"v": VERSION, "gateway": self._id, "state": "online" if is_online else "offline"})
 
     def messages(self, entry: OutboxEntry) -> list[Publication]:
-        """The messages of one row, in order.
+        """The messages of one row, in order; none where nothing of it is for this platform.
 
         Raises:
             EncodeError: the row can't be read.
         """
         topic = self._topics[entry.lane]
+        chosen = self._selection
         if entry.lane is Lane.ALARM:
-            alarm(entry.body)
-            return [Publication(topic, self._alarm_head + entry.body[1:])]
+            whole = alarm(entry.body)
+            if chosen is None or chosen.is_whole:
+                return [Publication(topic, self._alarm_head + entry.body[1:])]
+            told = chosen_alarm(whole, chosen)
+            return [] if told is None else [Publication(topic, self._alarm_head + orjson.dumps(told)[1:])]
         raw = telemetry_json(entry.body)
+        if chosen is not None and not chosen.keeps_every_point:
+            rows = chosen.readings(_load(raw)["r"])
+            if not rows:
+                return []
+            raw = orjson.dumps({"r": rows})
         if len(raw) + 120 + len(self._id) <= self._max_bytes:  # the usual case: nothing is parsed
             return [Publication(topic, self._head(entry.seq, 0) + raw[1:])]
         return [Publication(topic, payload) for payload in self._chunks(entry.seq, raw)]

@@ -83,6 +83,8 @@ class InfluxUplink:
         )
         self._site_id = context.site.id
         self._clock = context.clock
+        self._selection = context.selection
+        self._not_selected = dict.fromkeys(Lane, 0)  # a lane is written by one thread at a time
         self._lines = Lines(describe(context.site))  # of telemetry: one batch at a time
         self._threads: ThreadPoolExecutor | None = None
         self._client: Any = None
@@ -91,8 +93,8 @@ class InfluxUplink:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Readings that carried no value: bad ones."""
-        return {"without_value": self._lines.without_value}
+        """Readings that carried no value (bad ones), and rows of which nothing is for this platform."""
+        return {"without_value": self._lines.without_value, "not_selected": sum(self._not_selected.values())}
 
     async def open(self) -> None:
         """Make the client; the first write shows whether the server is there."""
@@ -162,8 +164,12 @@ class InfluxUplink:
 
     def _encode(self, entry: OutboxEntry) -> list[bytes]:
         if entry.lane is Lane.ALARM:
-            return [alarm_event(self._site_id, encode.alarm(entry.body))]
-        return [line for row in encode.readings(entry.body) if (line := self._lines.reading(row)) is not None]
+            told = encode.chosen_alarm(encode.alarm(entry.body), self._selection)
+            self._not_selected[entry.lane] += told is None
+            return [] if told is None else [alarm_event(self._site_id, told)]
+        rows = self._selection.readings(encode.readings(entry.body))
+        self._not_selected[entry.lane] += not rows
+        return [line for row in rows if (line := self._lines.reading(row)) is not None]
 
     def _check(self) -> None:
         """Write a line that is surely right: a server that refuses it refuses us, not a reading."""

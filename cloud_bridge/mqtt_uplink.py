@@ -65,7 +65,7 @@ class MqttUplink:
         self._params = params
         gateway_id = context.site.id
         self._client_id = params.client_id or f"shouwang-{gateway_id}"
-        self._encoder = Encoder(gateway_id, context.epoch, params.prefix, params.max_message)
+        self._encoder = Encoder(gateway_id, context.epoch, params.prefix, params.max_message, context.selection)
         self.limits = Limits(
             rows=1,
             in_flight=params.window,
@@ -73,7 +73,7 @@ class MqttUplink:
             answer_s=params.answer,
             rate=params.rate,
         )
-        self.counts: dict[str, int] = {}
+        self.counts: dict[str, int] = {"not_selected": 0}
         self._link: MqttLink | None = None
         self._session: asyncio.Task[None] | None = None
         self._is_open = False
@@ -135,6 +135,10 @@ class MqttUplink:
             messages = self._encoder.messages(entry)
         except EncodeError as error:
             answer.set_result(Delivery(rejected={entry.seq: str(error)}))
+            return answer
+        if not messages:
+            self.counts["not_selected"] += 1
+            answer.set_result(Delivery(accepted=(entry.seq,)))
             return answer
         waiting = len(messages)
 

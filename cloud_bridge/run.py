@@ -125,7 +125,8 @@ async def _keep(house: _House, uplink: Uplink) -> None:
     while True:
         try:
             with _reader(house.data_dir) as reader, house.wake.bell() as bell:
-                platform = kind.build(house.context._replace(epoch=reader.epoch), params)
+                context = house.context._replace(epoch=reader.epoch, selection=Selection(house.context.site, params))
+                platform = kind.build(context, params)
                 pump = Pump(
                     uplink.id, platform, reader=reader, ledger=house.ledger, bell=bell, clock=house.context.clock
                 )

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.model import Verb
+from gateway.model import AlarmClass, Verb
 from gateway.model.duration import seconds
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -43,6 +43,30 @@ class UplinkModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]),
+    Field(max_length=200),
+]
+Classes = Annotated[
+    tuple[AlarmClass, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=AlarmClass | list[AlarmClass]),
+]
+
+
+class Only(UplinkModel):
+    """``only:`` of an uplink: what goes to this platform. A list that is not written narrows nothing."""
+
+    kinds: Annotated[Names, Field(min_length=1)] | None = None  # of devices
+    classes: Classes | None = None  # of alarms; an empty list: no alarms
+    buildings: Annotated[Names, Field(min_length=1)] | None = None
+    points: Names | None = None  # globs of point ids, for telemetry; an empty list: alarms only
+
+
 class Commands(UplinkModel):
     """``commands:`` of an uplink: what its platform may ask. Nothing without it."""
 
@@ -57,6 +81,8 @@ class Common(UplinkModel):
 
     rate: float = Field(default=0, ge=0)  # telemetry deliveries per second, 0: unlimited
     commands: Commands | None = None
+    only: Only | None = None
+    personal: bool = False  # names, typed words and points marked personal go up, too
 
 
 class Tls(UplinkModel):

@@ -72,6 +72,14 @@ class Operate:
     within_s: float = 5.0  # later than this it is not carried out any more
 
 
+class Report(NamedTuple):
+    """Report on change: which readings of a point go to the clouds. Rules, screens and alarms see every reading."""
+
+    deadband: float = 0.0  # in the point's unit: less of a change is none
+    least_s: float = 0.0  # between two that are sent; what changed meanwhile is sent at its end
+    most_s: float = 0.0  # after so long the next reading is sent though nothing changed; 0: never for that
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One value of one device; the sole owner of its unit."""
@@ -89,6 +97,8 @@ class Point:
     is_event: bool = False  # a momentary act (a press): every new message of it counts
     params: Any = None  # the driver's own parameters, validated by the driver
     operate: Operate | None = None
+    is_personal: bool = False  # about people (a card's number): its readings go to a cloud only where that is asked for
+    report: Report | None = None  # what of its readings goes to the clouds; None: each of them
 
 
 @dataclass(frozen=True, slots=True)
