@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from gateway.config.findings import Findings, Say, Spot
 from gateway.config.tree import Entry
-from gateway.model import AlarmClass, Bus, Device, Operate, Point
+from gateway.model import AlarmClass, Bus, Device, Operate, Point, Report
 
 ONLINE = "online"  # the point every device has: is it there?
 RESPONDING = "responding"  # the point every device with an output has: did it obey?
@@ -92,6 +92,8 @@ class Mould(NamedTuple):
     is_event: bool
     params: Any
     operate: Operate | None = None
+    is_personal: bool = False
+    report: Report | None = None
 
     def cast(self, device_id: str) -> Point:
         """The point of one device."""

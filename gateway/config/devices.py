@@ -15,6 +15,7 @@ from gateway.config.desk import Desk, DriverShape, Profile, device_subject
 from gateway.config.expand import MOST, PatternError, expand, first_of, place_of
 from gateway.config.findings import DEFINED, Say, perhaps
 from gateway.config.operating import read_snapshot, snapshot_at
+from gateway.config.reporting import with_reports
 from gateway.config.shapes import DeviceItem
 from gateway.config.shaping import Part, keys_of, known_keys, shape
 from gateway.config.tree import Entry
@@ -189,6 +190,7 @@ def _cast(desk: Desk, batch: _Batch, addresses: Sequence[str], part: Part) -> No
     shared = DeviceParams(profile.params, params)
     tags = tuple(item.tags or ())
     snapshot = read_snapshot(desk, item.snapshot, addresses, part)
+    moulds = with_reports(desk.findings, item.report or {}, profile.moulds, part)
     for at in addresses:
         place = _place(desk, at, item.zone or "", part)
         device_id = at + name
@@ -202,7 +204,7 @@ def _cast(desk: Desk, batch: _Batch, addresses: Sequence[str], part: Part) -> No
             profile.id,
             bus.id,
             profile.offline_after_s,
-            tuple([mould.cast(device_id) for mould in profile.moulds]),
+            tuple([mould.cast(device_id) for mould in moulds]),
             DeviceParams(profile.params, _again(batch, varying, addresses[0], at)) if varying else shared,
             tags,
             snapshot_at(snapshot, at) if snapshot else "",

@@ -25,6 +25,7 @@ from gateway.config.possible import Compile
 from gateway.config.profiles import read_profile
 from gateway.config.rule_shapes import RulesFile
 from gateway.config.rules import Rules
+from gateway.config.selecting import check_only
 from gateway.config.shapes import DevicesFile, Gateway, GatewayFile, NotifyFile, SiteFile
 from gateway.config.shaping import Part, shape
 from gateway.config.source import Files
@@ -102,6 +103,7 @@ class _Reading:
         self._kinds = uplinks
         self._files = Files(directory, desk.findings)
         self._notify: Entry | None = None
+        self._own: Entry | None = None  # gateway.yaml
 
     def site(self) -> Site | None:
         if not self._directory.is_dir():
@@ -126,6 +128,7 @@ class _Reading:
         self._devices()
         check_voices(self._desk, self._notify)
         builtin.add(self._desk, uplinks, recipients)
+        check_only(self._desk, uplinks, self._own)
         rules = self._rules(recipients)
         self._strays()
         if self._findings.errors or gateway is None or file is None:
@@ -136,6 +139,7 @@ class _Reading:
         file, entry = self._file("gateway.yaml", GatewayFile)
         if file is None or entry is None:
             return None, ()
+        self._own = entry
         check_web(self._findings, file.gateway.web, entry)
         return file.gateway, read_uplinks(self._findings, file.gateway, entry, self._kinds)
 

@@ -1,4 +1,4 @@
-"""Configuration: what must never enter the gateway: faces, fingerprints, and what they are recognised by.
+"""Configuration: what must never enter the gateway (faces, fingerprints, templates of them), and what stays in it.
 
 Face recognition, 国家网信办/公安部令第19号: face data stay in the device. A door may say that somebody was let in, and
 by which credential; "face" as the way of it is such a word and no face.
@@ -12,8 +12,10 @@ from typing import Any
 
 from gateway.config.desk import Desk
 from gateway.config.findings import Say
+from gateway.config.shapes import PointItem
 from gateway.config.shaping import Part
 
+CREDENTIAL = "pass"  # what the point of a door is called that says which card, code or flat it was
 DOORS = ("door", "gate", "barrier", "turnstile", "intercom", "home-door")
 _BODY = re.compile(r"face|facial|人脸|人像|fingerprint|指纹|iris|虹膜|palm(print|vein)?|掌纹|biometric", re.IGNORECASE)
 _LIKENESS = re.compile(
@@ -39,6 +41,11 @@ def check_privacy(desk: Desk, kind: str, points: Any, part: Part) -> None:
                     "remove it: take the credential's number and the result only; recognition stays in the device",
                 ),
             )
+
+
+def is_personal(name: str, item: PointItem) -> bool:
+    """Is the point about people, so that its readings stay in the box? As written, else where it is a credential."""
+    return name == CREDENTIAL if item.personal is None else item.personal
 
 
 def _is_body_data(kind: str, name: str, raw: dict[str, Any]) -> bool:

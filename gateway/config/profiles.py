@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from gateway.config.desk import FIRE_KINDS, Desk, DriverShape, Mould, Profile
 from gateway.config.findings import Say, perhaps
 from gateway.config.operating import check_valve, read_operate
-from gateway.config.privacy import check_privacy
+from gateway.config.privacy import check_privacy, is_personal
 from gateway.config.pseudo import PSEUDO
+from gateway.config.reporting import read_report
 from gateway.config.shapes import PointItem, ProfileItem
 from gateway.config.shaping import Part, keys_of, known_keys, shape
 from gateway.config.tree import Entry
@@ -120,7 +121,9 @@ def _point(desk: Desk, driver: DriverShape, name: str, raw: Any, part: Part) -> 
     _check_range(desk, item, part)
     count = item.repeat
     operate = read_operate(desk, item, params.value_type, part)
-    return [_mould(name, item, params, index, count)._replace(operate=operate) for index in range(count or 1)]
+    moulds = [_mould(name, item, params, index, count) for index in range(count or 1)]
+    report = read_report(desk.findings, item.report, moulds[0], part._replace(path=(*part.path, "report")))
+    return [each._replace(operate=operate, is_personal=is_personal(name, item), report=report) for each in moulds]
 
 
 def _mould(name: str, item: PointItem, params: Any, index: int, count: int | None) -> Mould:

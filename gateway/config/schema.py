@@ -85,6 +85,8 @@ def _gateway(uplinks: Mapping[str, type[BaseModel]]) -> Schema:
 def _tagged(name: str, model: type[BaseModel]) -> Schema:
     found = _model(model)
     found["properties"] = {"type": {"description": MEANINGS["type"], "const": name}, **_without(found, "type")}
+    for key, each in found["properties"].items():
+        each["description"] = MEANINGS.get(f"Uplink.{key}", each["description"])
     found["required"] = sorted({"type", *found.get("required", ())})
     return found
 

@@ -229,6 +229,7 @@ class DeviceItem(Shape):
     tags: Annotated[list[Name], OneOrMore, Field(max_length=20)] | None = None
     snapshot: str | None = None
     limits: Limits | None = None
+    report: dict[str, ReportItem] | None = None
 
 
 class Expectation(Shape):
@@ -257,6 +258,14 @@ class OperateItem(Shape):
     within: Annotated[Span, Field(ge=1, le=60)] = 5.0
 
 
+class ReportItem(Shape):
+    """Report on change: which readings of a point go to the clouds."""
+
+    deadband: Annotated[str, Field(min_length=1, max_length=40)] | None = None  # a number with its unit
+    min: Annotated[Span, Field(ge=0.1, le=86_400)] | None = None
+    max: Annotated[Span, Field(ge=1, le=7 * 86_400)] | None = None
+
+
 class PointItem(Shape):
     """What every point says; the rest belongs to its driver, and ``type`` to both."""
 
@@ -268,6 +277,8 @@ class PointItem(Shape):
     event: bool = False
     repeat: int | None = Field(default=None, ge=1, le=256)
     operate: OperateItem | None = None
+    personal: bool | None = None  # None: as its name says
+    report: ReportItem | None = None
 
 
 class ProfileItem(Shape):
