@@ -55,4 +55,6 @@ async def trim_forever(
         else:
             if trimmed.dropped:
                 counters.count("outbox_dropped_readings", trimmed.dropped)
+            if trimmed.saved:
+                counters.count("readings_saved", trimmed.saved)
             is_more = trimmed.is_more

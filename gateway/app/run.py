@@ -34,7 +34,7 @@ from gateway.drivers.mqtt import MqttDriver
 from gateway.drivers.mqtt_params import MqttBus
 from gateway.drivers.table import DRIVERS
 from gateway.effects import Effects, Write
-from gateway.model import Bus, Command, Now, Site, Step
+from gateway.model import Bus, Command, Now, Report, Site, Step
 from gateway.notify.channels import Channels, Console
 from gateway.notify.policy import NoticePolicy
 from gateway.pipeline import Pipeline
@@ -83,8 +83,9 @@ class Gateway:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._screens = ThreadPoolExecutor(1, thread_name_prefix="screens")
         self._journal = Journal(
-            site.data_dir, [each.id for each in site.uplinks], site.retention_bytes, doors=_doors(site), boot=boot_id()
-        )
+            site.data_dir, [each.id for each in site.uplinks], site.retention_bytes, doors=_doors(site), boot=boot_id(),
+            reports=_reports(site),
+        )  # fmt: skip
         self._restored_at = now = clock.now()  # what is restored counts from here, also if the clock is set meanwhile
         restored = self._restore(left)
         self._policy = NoticePolicy(site, self.counters)
@@ -262,6 +263,12 @@ def _named(bus: Bus, gateway_id: str) -> Bus:
 def _doors(site: Site) -> frozenset[str]:
     """Where an output that is set by hand lets somebody in."""
     return frozenset(each.id for each in site.devices.values() if each.kind in DOORS)
+
+
+def _reports(site: Site) -> dict[str, Report]:
+    """What of the points' readings goes to the clouds; nothing is kept back where there are none."""
+    points = [point for device in site.devices.values() for point in device.points] if site.uplinks else []
+    return {point.id: point.report for point in points if point.report is not None}
 
 
 def _never_merged(site: Site) -> frozenset[str]:

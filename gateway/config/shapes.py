@@ -262,7 +262,7 @@ class ReportItem(Shape):
     """Report on change: which readings of a point go to the clouds."""
 
     deadband: Annotated[str, Field(min_length=1, max_length=40)] | None = None  # a number with its unit
-    min: Annotated[Span, Field(ge=0.1, le=86_400)] | None = None
+    min: Annotated[Span, Field(ge=1, le=86_400)] | None = None
     max: Annotated[Span, Field(ge=1, le=7 * 86_400)] | None = None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from gateway.store import commands, notices, timers
+from gateway.store import commands, notices, reports, timers
 
 GATEWAY_FILE = "shouwang.db"
 BRIDGE_FILE = "bridge.db"
@@ -77,6 +77,7 @@ _GATEWAY_SCHEMA = (
     CREATE INDEX passes_credential ON passes (credential, seq);
     """,
     timers.SCHEMA + commands.SCHEMA,
+    reports.SCHEMA,
 )
 
 _BRIDGE_SCHEMA = (

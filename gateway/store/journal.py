@@ -7,7 +7,7 @@ of a batch are written in the same transaction by `gateway.store.outbox.append`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,10 +28,13 @@ from gateway.model import (
     OperatorRequest,
     Reading,
     Reply,
+    Report,
     Step,
     Verb,
 )
+from gateway.reporting import Reporting
 from gateway.store import codec, commands, kpi, notices, outbox, passes, pulse
+from gateway.store import reports as held_readings
 from gateway.store.ballast import Ballast, make_room
 from gateway.store.database import GATEWAY_FILE, narrow, number, open_gateway, open_reader
 from gateway.store.retention import SteadyClock, trim_records
@@ -86,9 +89,11 @@ class Journal:
         doors: Container[str] = frozenset(),
         *,
         boot: str = "",
+        reports: Mapping[str, Report] | None = None,
     ) -> None:
         """``doors``: devices where an output that is set by hand lets somebody in, which is a pass.
 
+        ``reports``: by point id, what of its readings goes to the clouds; of the others each.
         ``boot`` tells one boot of the machine from another (`gateway.clock.boot_id`).
         """
         self._doors = doors
@@ -98,6 +103,8 @@ class Journal:
         self._timers = TimerLog(self._db, boot)
         self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
         self._trimmer = outbox.Trimmer(self._db, directory, uplinks, limit_bytes)
+        self._reporting = Reporting(reports or {}, held_readings.read(self._db))
+        self._saved = 0  # of its savings, what has been counted
         self._ballast = Ballast(directory)
         self._records_due_s = 0.0
         self._steady = SteadyClock()
@@ -122,14 +129,17 @@ class Journal:
         readings: list[Reading] = []
         events: list[tuple[AlarmEvent, Alarm]] = []
         last = batch.steps[-1].now
+        self._reporting.begin()
         with self._db:
             for step in batch.steps:
                 readings += step.readings
                 events += [(event, step.alarms[event.alarm_id]) for event in step.events]
                 self._write_step(step, batch.requests)
-            outbox.append(self._db, codec.to_ms(last.utc), readings, events)
+            outbox.append(self._db, codec.to_ms(last.utc), self._reporting.pick(batch.steps), events)
+            held_readings.write(self._db, self._reporting.changes())
             passes.write(self._db, readings)
             self._write_receipts(batch.digests)
+        self._reporting.settle()
 
     def is_passing(self, error: BaseException) -> bool:
         """May the same batch be written later? The disk is full, read-only, busy or broken."""
@@ -149,8 +159,27 @@ class Journal:
             is_more = trim_records(self._db, now)
             self._records_due_s = now.mono_s + (0 if is_more else _RECORDS_EVERY_S)
             trimmed = trimmed._replace(is_more=trimmed.is_more or is_more)
+        trimmed = trimmed._replace(is_more=self._send_held(now) or trimmed.is_more, saved=self._newly_saved())
         self._ballast.stow()
         return trimmed
+
+    def _send_held(self, now: Now) -> bool:
+        """Changes that came too soon after the last one sent, whose time has come; True where there may be more."""
+        self._reporting.begin()
+        due = self._reporting.due(now.mono_s)
+        if not due:
+            return False
+        with contextlib.suppress(*_PASSING):  # they wait on
+            with self._db:
+                outbox.append(self._db, codec.to_ms(now.utc), due, ())
+                held_readings.write(self._db, self._reporting.changes())
+            self._reporting.settle()
+            return True
+        return False
+
+    def _newly_saved(self) -> int:
+        before, self._saved = self._saved, self._reporting.saved
+        return self._saved - before
 
     def restore(self, now: Now) -> Restored:
         """What a restart needs; the instants in it are by the clocks of ``now``, whatever was set meanwhile.

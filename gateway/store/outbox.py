@@ -42,6 +42,7 @@ class Trimmed(NamedTuple):
 
     dropped: int  # unsettled readings, for want of room
     is_more: bool  # there is more to delete: come again soon
+    saved: int = 0  # readings that report on change has kept from the outbox since the last piece
 
 
 class Trimmer:
