@@ -13,6 +13,7 @@ from typing import NamedTuple
 import apsw
 import structlog
 
+from cloud_bridge import certificates
 from cloud_bridge.ledger import Ledger
 from cloud_bridge.pump import Pump
 from cloud_bridge.selection import Selection
@@ -130,7 +131,11 @@ async def _keep(house: _House, uplink: Uplink) -> None:
                 pump = Pump(
                     uplink.id, platform, reader=reader, ledger=house.ledger, bell=bell, clock=house.context.clock
                 )
-                await pump.run()
+                watch = asyncio.create_task(certificates.watch(params, pump.status), name=f"certificates {uplink.id}")
+                try:
+                    await pump.run()
+                finally:
+                    watch.cancel()
         except* Exception as errors:  # noqa: BLE001 - the boundary: shown with its traceback, tried again
             _log.error("uplink stopped", uplink=uplink.id, retry_s=_RESTART_S, exc_info=errors)
         await asyncio.sleep(_RESTART_S)

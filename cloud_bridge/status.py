@@ -51,6 +51,7 @@ class Status:
         self.kept = 0  # rows sent without an answer: they were or will be sent again
         self.rejected = 0
         self.sessions = 0
+        self.certificates: dict[str, str] = {}  # ours and theirs: until when they are good
 
     def up(self) -> None:
         """A session is open."""
@@ -128,6 +129,7 @@ class Status:
             "kept": self.kept,
             "rejected": self.rejected,
             "sessions": self.sessions,
+            "certificates": dict(self.certificates),
             "counts": dict(self._platform.counts),
             "backlog": {lane: {"entries": rows, "bytes": size} for lane, (rows, size) in self._backlog.items()},
         }

@@ -87,9 +87,11 @@ def test_a_held_change_goes_up_at_the_end_of_its_time() -> None:
 def test_a_value_that_is_lost_or_found_is_a_change() -> None:
     """A bad reading has no value and is always news; a state told again is not."""
     cloud = Cloud(Report(deadband=1000))
-    for second, quality in enumerate((Quality.GOOD, Quality.RETAINED, Quality.BAD, Quality.BAD, Quality.GOOD)):
+    for second, quality in enumerate(
+        (Quality.GOOD, Quality.RETAINED, Quality.STALE, Quality.BAD, Quality.BAD, Quality.GOOD)
+    ):
         cloud.hear(second, _reading(1, second, quality))
-    assert [at_s for at_s, _ in cloud.sent] == [0, 2, 4]
+    assert [at_s for at_s, _ in cloud.sent] == [0, 2, 3, 5]
 
 
 def test_what_is_no_number_is_news_each_time() -> None:

@@ -160,7 +160,8 @@ class Port:
         backlog = sum(int(each["entries"]) for each in said["backlog"].values())
         since = datetime.fromisoformat(said["since"])
         age_s = (self._clock.now().utc - datetime.fromisoformat(said["at"])).total_seconds()
-        return UplinkHealth(said["state"] == "up" and age_s < _STATUS_AGE_S, backlog, since)
+        until = min(map(datetime.fromisoformat, said.get("certificates", {}).values()), default=None)
+        return UplinkHealth(said["state"] == "up" and age_s < _STATUS_AGE_S, backlog, since, until)
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._screens, question)

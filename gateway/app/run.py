@@ -9,7 +9,7 @@ import errno
 import gc
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,7 @@ import apsw
 import structlog
 
 from gateway.app.bridge import BridgeEnded, BridgeProcess
+from gateway.app.certificates import Certificates
 from gateway.app.greeting import greet
 from gateway.app.home import REFUGE_BYTES, CannotStart, Home, mend_database, settled
 from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_lines
@@ -47,6 +48,7 @@ from gateway.supervise import keep_running
 from gateway.web.app import create_app
 from gateway.web.auth import new_setup_code
 from gateway.web.live import LiveView
+from gateway.web.ports import UplinkHealth
 from gateway.web.server import listen, serve
 
 SETUP_CODE_FILE = "setup-code"
@@ -109,6 +111,7 @@ class Gateway:
         built_in = [each.id for each in site.devices.values() if is_builtin(each)]
         self._live.load(site.devices, self._engine.alarms.values(), restored.marks, built_in=built_in)
         self._presence = Presence(site.devices, put, clock)
+        self._certificates = Certificates(put, clock, self.counters)
         self._lines = line_watches(site.devices, self._presence, clock, self.counters)
         self._box = Box(site.data_dir, put, clock, self.counters, is_storing=self._is_on_disk)
         self._bridge = BridgeProcess(config, site.data_dir) if site.uplinks else None
@@ -140,9 +143,7 @@ class Gateway:
                 tasks.create_task(self.pipeline.run(), name="pipeline")
                 tasks.create_task(self.pipeline.trim_forever(_TRIM_EVERY_S), name="trim")
                 tasks.create_task(serve(app, self._live, server), name="web")
-                tasks.create_task(
-                    port.watch_uplinks(_UPLINKS_EVERY_S, partial(uplinks_seen, self._presence)), name="uplinks"
-                )
+                tasks.create_task(port.watch_uplinks(_UPLINKS_EVERY_S, self._see_uplinks), name="uplinks")
                 tasks.create_task(watch_lines(self._lines), name="lines")
                 tasks.create_task(self._box.watch(), name="box")
                 tasks.create_task(self._channels.watch(), name="channels")
@@ -195,6 +196,10 @@ class Gateway:
         """Is it still right to send a notice that has waited?"""
         alarm = self._engine.alarms.get(alarm_id)
         return alarm is not None and self._policy.still_tells(reason, alarm)
+
+    def _see_uplinks(self, uplinks: Mapping[str, UplinkHealth]) -> None:
+        uplinks_seen(self._presence, uplinks)
+        self._certificates.seen(uplinks)
 
     def _build_drivers(self, restored: Restored) -> dict[str, Driver]:
         drivers: dict[str, Driver] = {}

@@ -16,7 +16,7 @@ LINE, UPLINK, CHANNEL, BOX = "line", "uplink", "channel", "gateway"
 BOX_ID = "gateway/box"
 POINTS: Mapping[str, Mapping[str, str]] = {
     LINE: {},
-    UPLINK: {},
+    UPLINK: {"certificate_ok": "证书 30 天内不到期"},
     CHANNEL: {},
     BOX: {"time_ok": "时钟已校准", "disk_ok": "磁盘可写"},
 }

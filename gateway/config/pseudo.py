@@ -15,7 +15,7 @@ from gateway.config.tree import Entry
 
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "line": (),
-    "uplink": (),
+    "uplink": ("certificate_ok",),
     "channel": (),
     "gateway": ("time_ok", "disk_ok"),
 }

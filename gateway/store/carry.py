@@ -40,6 +40,7 @@ _STATE = (
     Part("marks", "mark, scope, key"),
     Part("timers", "key"),
     Part("receipts", "slot"),
+    Part("held_readings", "point_id"),
 )
 _GOING_ON = (
     *_STATE,

@@ -69,6 +69,7 @@ async def status(request: Request, _: SignedIn) -> Response:
             "counts": web.live.counts(),
             "buses": dict(health.buses),
             "uplinks": {key: each._asdict() for key, each in health.uplinks.items()},
+            "saved": web.counters.total("readings_saved"),
             "drops": drops,
         }
     )

@@ -43,6 +43,7 @@ class UplinkHealth(NamedTuple):
     is_up: bool | None
     backlog: int  # entries that wait in the outbox
     since: datetime | None = None
+    certificate_until: datetime | None = None  # the first of ours and the platform's to expire
 
 
 @dataclass(frozen=True, slots=True)

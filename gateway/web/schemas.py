@@ -309,6 +309,7 @@ class UplinkOut(Told):
     is_up: bool | None
     backlog: int
     since: datetime | None
+    certificate_until: datetime | None
 
 
 class DropOut(Told):
@@ -333,6 +334,7 @@ class StatusOut(Told):
     counts: Counts
     buses: dict[str, bool | None]
     uplinks: dict[str, UplinkOut]
+    saved: int = Field(description="readings that report on change has kept from the clouds since the start")
     drops: list[DropOut] = Field(description="bad input and every other loss, by reason")
 
 

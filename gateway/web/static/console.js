@@ -171,6 +171,9 @@ function cloud(uplinks) {
     const since = down.map((each) => each.since).filter(Boolean).sort()[0];
     return [false, word("cloudDown", { since: since ? ` ${spanText((stream.now() - Date.parse(since)) / 1000)}` : "" }) + tail];
   }
+  const end = Math.min(...uplinks.map((each) => (each.certificate_until ? Date.parse(each.certificate_until) : Infinity)));
+  const days = Math.floor((end - stream.now()) / 86400000);
+  if (days < 30) return [false, word(days < 0 ? "certificateOver" : "certificateSoon", { n: days }) + tail];
   return uplinks.every((each) => each.is_up) ? [true, word("cloudUp") + tail] : [null, word("cloudUnknown") + tail];
 }
 

@@ -21,7 +21,7 @@ export async function drawSystem() {
     find("system-body").replaceChildren(
       ...(devices ? deviceList(devices) : []),
       table(word("bus"), Object.entries(status.buses).map(([id, isUp]) => [id, upText(isUp)])),
-      table(word("cloud"), Object.entries(status.uplinks).map(([id, each]) => [id, `${upText(each.is_up)} · ${word("backlogLong", { n: each.backlog })}`])),
+      table(word("cloud"), cloudRows(status)),
       table(word("loss"), status.drops.map((each) => [lossName(each), String(each.count), lossTitle(each)])),
       table(word("records"), records.records.map((each) => [
         `${clockText(Date.parse(each.raised_at), true)} ${className(each.class)} ${spotName(each)} ${each.title}`, [each.outcome, each.cause].filter(Boolean).join(" · ")])),
@@ -29,6 +29,15 @@ export async function drawSystem() {
   } catch (error) {
     if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error; // else the freshness bar says it
   }
+}
+
+function cloudRows(status) {
+  const rows = Object.entries(status.uplinks).map(([id, each]) => {
+    const parts = [upText(each.is_up), word("backlogLong", { n: each.backlog })];
+    if (each.certificate_until) parts.push(word("certificateUntil", { day: each.certificate_until.slice(0, 10) }));
+    return [id, parts.join(" · ")];
+  });
+  return status.saved ? [...rows, [word("savedName"), word("saved", { n: status.saved })]] : rows;
 }
 
 function deviceList(answer) {
