@@ -19,6 +19,7 @@ CUT_AND_LATCHED = {"socket-leak", "socket-hot", "socket-heating", "pile-hot", "p
 ALONE = {
     "line-down": "a cause itself",
     "uplink-down": "a cause itself",
+    "uplink-certificate": "each has its own file and its own date",
     "channel-failed": "each has its own reason, and somebody does not get his notices",
     "output-failed": "somebody must go to each of them",
     "session-full": "the normal end of a charge: on no list but the work list",

@@ -75,7 +75,12 @@ def test_every_beat_repeats_the_revision_and_the_counts(gateway: FakeGateway) ->
     assert beat["counts"]["untaken"] == 2
     assert beat["reasons"] == ["store"]
     assert beat["lines"] == {"up": 1, "total": 2}
-    assert beat["uplinks"]["cloud"] == {"is_up": False, "backlog": 7, "since": "2026-01-01T12:00:00+00:00"}
+    assert beat["uplinks"]["cloud"] == {
+        "is_up": False,
+        "backlog": 7,
+        "since": "2026-01-01T12:00:00+00:00",
+        "certificate_until": None,
+    }
 
 
 def test_a_device_is_unknown_until_it_is_heard(gateway: FakeGateway) -> None:
