@@ -10,9 +10,7 @@ for a while and kills the gateway and the bridge meanwhile. An uplink to nobody 
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,31 +84,6 @@ def _open(lab: Lab, rate: float) -> Scene:
     return Scene(lab, config, gateway, field, cloud, line, start_s)
 
 
-def _bridge_pids(scene: Scene) -> list[int]:
-    """Processes of the bridge that belong to this round (they name its configuration or are the gateway's children)."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != scene.gateway.pid:
-            try:
-                words = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"bridge" in words and str(scene.lab.dir).encode() in words:
-                found.append(int(entry.name))
-    return found
-
-
-def _kill_bridge(scene: Scene) -> int:
-    killed = 0
-    for pid in _bridge_pids(scene):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        killed += 1
-    return killed
-
-
 def _restart(scene: Scene) -> None:
     if not scene.gateway.is_running:
         raise BenchError(f"the gateway had ended by itself: {scene.gateway.tail()}")
@@ -124,7 +97,7 @@ def _killing(scene: Scene, kills: int, chance: random.Random) -> tuple[int, int]
         is_starting = chance.random() < STARTING
         time.sleep(chance.uniform(0.02, scene.start_s) if is_starting else scene.start_s + chance.uniform(0, 3))
         if n % 5 == 4:
-            bridge += _kill_bridge(scene)
+            bridge += systems.kill_bridge(scene.lab.dir, scene.gateway.pid)
             time.sleep(chance.uniform(0, 1))
         _restart(scene)
     return kills, bridge
@@ -137,7 +110,7 @@ def _outage(scene: Scene, outage_s: float, chance: random.Random) -> tuple[int, 
     time.sleep(outage_s * chance.uniform(0.3, 0.4))
     _restart(scene)
     time.sleep(outage_s * chance.uniform(0.2, 0.3))
-    bridge = _kill_bridge(scene)
+    bridge = systems.kill_bridge(scene.lab.dir, scene.gateway.pid)
     time.sleep(max(0.0, outage_s - (time.perf_counter() - began)))
     scene.line.mend()
     return 1, bridge
@@ -154,7 +127,7 @@ def measure(rate: float, kills: int, outage_s: float, seed: int) -> Outcome:
         data = lab.dir / "data"
         _drain(scene, data)
         scene.gateway.stop()
-        orphans = len(_bridge_pids(scene))
+        orphans = len(systems.bridge_pids(scene.lab.dir, scene.gateway.pid))
         scene.cloud.finish()
         field, cloud = scene.field, scene.cloud
         events = [each["event"] for each in outbox.rows(data, Lane.ALARM)]

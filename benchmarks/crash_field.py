@@ -21,8 +21,9 @@ MAX_ALARMS = 1800  # of buildings 1 and 2 in turn; the last rooms are the probe'
 class Field(threading.Thread):
     """Publishes at a steady rate until `finish`; every message is remembered until its PUBACK."""
 
-    def __init__(self, port: int, rate: float, alarms_per_s: float) -> None:
+    def __init__(self, port: int, rate: float, alarms_per_s: float, smoke_buildings: int = 2) -> None:
         super().__init__(name="field", daemon=True)
+        self._smoke_buildings = smoke_buildings
         self._link, _ = wire.connect(port, "field")
         self._splitter = wire.Splitter()
         self._rate = rate
@@ -31,6 +32,7 @@ class Field(threading.Thread):
         self._mid = 0
         self._open: dict[int, tuple[str, int]] = {}
         self.readings: set[int] = set()  # acknowledged numbers; the device is number modulo DEVICES
+        self.stamps: dict[int, int] = {}  # the instant (ms) that each number was published with
         self.alarms: set[str] = set()  # rooms whose acknowledged smoke alarm must arrive
         self.commands = 0
         self.error: Exception | None = None
@@ -62,9 +64,11 @@ class Field(threading.Thread):
                 self._serve(left_s)
             now_ms = time.time_ns() // 1_000_000
             if self._every and number % self._every == 0 and alarms < MAX_ALARMS:
-                at = site.address(alarms // 2, 1 + alarms % 2)
+                building, room = alarms % self._smoke_buildings, alarms // self._smoke_buildings
+                at = site.address(room, 1 + building)
                 self._send(site.smoke_topic(at), site.smoke_payload(at, now_ms), (at, -1))
                 alarms += 1
+            self.stamps[number] = now_ms
             self._send(
                 site.env_topic(site.address(number % DEVICES)),
                 b'{"v":%.6f,"ts":%d}' % (number / SCALE, now_ms),

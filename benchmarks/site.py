@@ -107,9 +107,9 @@ def address(index: int, building: int = 1) -> str:
     return f"{building}-{unit + 1}-{floor + 1:02}-{floor + 1:02}{room + 1:02}"
 
 
-def everywhere(first: int, last: int) -> str:
+def everywhere(first: int, last: int, units: int = 4) -> str:
     """The ``each:`` pattern of all rooms of buildings ``first`` to ``last``."""
-    return f"[{first}-{last}]-[1-4]-[01-25]-{{floor}}[01-10]"
+    return f"[{first}-{last}]-[1-{units}]-[01-25]-{{floor}}[01-10]"
 
 
 def smoke_topic(at: str) -> str:
@@ -155,6 +155,8 @@ class Plan:
     sirens: int = 1  # buildings with a siren in every room
     racks: int = 0  # 10 where there are any
     platform_port: int = DISCARD
+    units: int = 4  # per building, of 250 rooms each
+    uplinks: str = ""  # YAML of the uplinks; "" means one, `platform`, to the platform's port
 
 
 def _devices(plan: Plan) -> str:
@@ -162,9 +164,8 @@ def _devices(plan: Plan) -> str:
 
     def every(last: int, profile: str, serial: str) -> None:
         if last:
-            lines.append(
-                f'  - each: "{everywhere(1, last)}"\n    profile: {profile}\n    {_FIELD}serial: "{serial}{{at}}"'
-            )
+            where = everywhere(1, last, plan.units)
+            lines.append(f'  - each: "{where}"\n    profile: {profile}\n    {_FIELD}serial: "{serial}{{at}}"')
 
     every(plan.smoke_buildings, "smoke", "SM")
     every(plan.env_buildings, "env", "EN")
@@ -182,7 +183,7 @@ def write(folder: Path, plan: Plan, *, keeps_all: bool = False) -> Path:
     (config / "gateway.yaml").write_text(
         f"gateway:\n  id: {GATEWAY_ID}\n  data_dir: {folder / 'data'}\n"
         f"  web: {{host: 127.0.0.1, port: {plan.web_port}}}\n  uplinks:\n"
-        f"    platform: {{type: mqtt, host: 127.0.0.1, port: {plan.platform_port}}}\n"
+        + (plan.uplinks or f"    platform: {{type: mqtt, host: 127.0.0.1, port: {plan.platform_port}}}\n")
         + (f"    nobody: {{type: mqtt, host: 127.0.0.1, port: {DISCARD}}}\n" if keeps_all else "")
     )
     (config / "site.yaml").write_text(

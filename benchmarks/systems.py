@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 from benchmarks import node_red, site
-from benchmarks.harness import BenchError, Child, Lab, free_port
+from benchmarks.harness import BenchError, Child, Lab, free_port, wait_until
 
 
 class System(StrEnum):
@@ -58,6 +63,43 @@ def shouwang() -> str:
     return str(found)
 
 
-def plan_for(port: int, **options: int) -> site.Plan:
+def plan_for(port: int, **options: Any) -> site.Plan:
     """A plan on a free web port."""
     return site.Plan(field_port=port, web_port=free_port(), **options)
+
+
+def wait_listening(plan: site.Plan, within_s: float = 60.0) -> None:
+    """Wait until the gateway has its session at the field's broker: what is said before is nobody's."""
+
+    def hears() -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{plan.web_port}/metrics", timeout=2) as answer:
+                return b'shouwang_bus_up{bus="field"} 1.0' in answer.read()
+        except OSError:
+            return False
+
+    wait_until(hears, within_s, "the gateway listens to the field", every_s=0.1)
+
+
+def bridge_pids(folder: Path, gateway_pid: int) -> list[int]:
+    """Processes of the bridge whose configuration lies in ``folder``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != gateway_pid:
+            try:
+                words = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"bridge" in words and str(folder).encode() in words:
+                found.append(int(entry.name))
+    return found
+
+
+def kill_bridge(folder: Path, gateway_pid: int) -> int:
+    """SIGKILL to every bridge there; how many there were."""
+    killed = 0
+    for pid in bridge_pids(folder, gateway_pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+    return killed
