@@ -13,6 +13,7 @@ from typing import NamedTuple
 from gateway.model import Lane
 
 _REFUSALS = {Lane.ALARM: 6, Lane.TELEMETRY: 3}  # an alarm is given up later
+_MOST_STRUCK = 64
 
 
 class Row(NamedTuple):
@@ -27,8 +28,9 @@ class Suspicion:
 
     def __init__(self) -> None:
         self._suspects: set[Row] = set()
-        self._struck: Row | None = None
-        self._strikes = 0
+        self._strikes: dict[
+            Row, int
+        ] = {}  # of each by itself: a bad row in each lane must not hide the other
 
     @property
     def is_careful(self) -> bool:
@@ -38,8 +40,7 @@ class Suspicion:
     def answered(self, row: Row) -> None:
         """The platform took this row (or it was put aside): it is no suspect."""
         self._suspects.discard(row)
-        if row == self._struck:
-            self._struck, self._strikes = None, 0
+        self._strikes.pop(row, None)
 
     def refused(self, in_flight: Iterable[Row]) -> Row | None:
         """The platform ended a working session with these rows in flight; returns the row to put aside, if proved."""
@@ -52,6 +53,8 @@ class Suspicion:
         return self._strike(row)
 
     def _strike(self, row: Row) -> Row | None:
-        self._strikes = self._strikes + 1 if row == self._struck else 1
-        self._struck = row
-        return row if self._strikes >= _REFUSALS[row.lane] else None
+        strikes = self._strikes.pop(row, 0) + 1
+        self._strikes[row] = strikes
+        while len(self._strikes) > _MOST_STRUCK:  # rows that were given up meanwhile are never answered
+            del self._strikes[next(iter(self._strikes))]
+        return row if strikes >= _REFUSALS[row.lane] else None

@@ -49,6 +49,7 @@ class TimeSeries:
         self.poison = poison
         self.retry_after_s = 1
         self.counts: Counter[str] = Counter()
+        self.on_taken: Callable[[str], None] = lambda _line: None
         self.samples: list[str] = []  # the first lines taken, for a look
         self._token = token
         self._status = status
@@ -147,6 +148,7 @@ class TimeSeries:
     def _take(self, lines: list[str]) -> None:
         for line in lines:
             self.counts["lines"] += 1
+            self.on_taken(line)
             if len(self.samples) < 100:
                 self.samples.append(line)
             key = hash(line)
