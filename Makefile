@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 LOCK := requirements.lock
 PORT_OFFSET ?= 0
 BROKER ?= embedded
+RUNS ?= 3
 
-.PHONY: help setup demo test check bench format lock clean
+.PHONY: help setup demo test check bench outage poison cluster format lock clean
 
 help: ## 这些命令 / these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/' | sed 's/^/  make /'
@@ -38,6 +39,15 @@ check: setup ## 静态检查 / static checks
 
 bench: setup ## 性能测试 / benchmarks
 	@$(BIN)/python -m benchmarks
+
+outage: setup ## 断网一分钟、随机 kill -9,清点(RUNS=100 为全套)/ a minute's outage with kill -9, counted (RUNS=100: all)
+	@$(BIN)/python -m benchmarks.outage --runs $(RUNS)
+
+poison: setup ## 会卡在一条数据上的平台,清点 / platforms that choke on one row, counted
+	@$(BIN)/python -m benchmarks.poison
+
+cluster: setup ## 三节点集群失去节点与主节点,清点 / a cluster that loses nodes and its leader, counted
+	@$(BIN)/python -m benchmarks.cluster
 
 format: setup
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import paho.mqtt.client as paho
 import trustme
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks import wire
 from benchmarks.harness import BenchError, Child, Lab, free_port, wait_until
 
 STREAM = "$MQTT_msgs"  # where nats-server keeps what was published at QoS 1
@@ -71,8 +73,8 @@ class Cluster:
             f'server_name: {name}\nlisten: "127.0.0.1:{client}"\nhttp: "127.0.0.1:{monitor}"\n'
             f'jetstream {{ store_dir: "{self._lab.dir}/nats-{name}" }}\n'
             f'cluster {{ name: shouwang, listen: "127.0.0.1:{route}", routes: [{to}] }}\n'
-            f'mqtt {{ listen: "127.0.0.1:{mqtt}", max_ack_pending: 1000\n'
-            f'  tls {{ cert_file: "{at}/server.pem", key_file: "{at}/server.key", ca_file: "{at}/ca.pem", verify: true }}\n}}\n'
+            f'mqtt {{ listen: "127.0.0.1:{mqtt}", max_ack_pending: 1000\n  tls {{ verify: true\n'
+            f'    cert_file: "{at}/server.pem", key_file: "{at}/server.key", ca_file: "{at}/ca.pem" }}\n}}\n'
         )
         return Node(name, mqtt, monitor, config)
 
@@ -85,6 +87,19 @@ class Cluster:
     def start_node(self, node: Node) -> None:
         """Start, or start again."""
         node.child = self._lab.spawn(f"nats-{node.name}", [self._program, "-c", str(node.config)])
+
+    def refuses_strangers(self) -> bool:
+        """Does a client without a certificate get no session?"""
+        context = ssl.create_default_context(cafile=str(self.certificates / "ca.pem"))
+        try:
+            with (
+                socket.create_connection(("127.0.0.1", self.nodes[0].mqtt), 10) as plain,
+                context.wrap_socket(plain, server_hostname="127.0.0.1") as link,
+            ):
+                link.sendall(wire.encode_connect("stranger"))
+                return not link.recv(4)
+        except OSError:  # TLS 1.3: the alert comes with the first read
+            return True
 
     def leader(self, stream: str = STREAM) -> Node | None:
         """The node that leads a stream, as the living nodes say; None while there is none."""
@@ -197,7 +212,7 @@ class Subscriber:
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._subscribe
         self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.on_message = lambda _client, _data, got: self.told.append((got.topic, got.payload))
+        self._client.on_message = lambda _client, _data, got: self.told.append((got.topic, bytes(got.payload)))
         self._client.connect_async("127.0.0.1", port, keepalive=10)
         self._client.loop_start()
         if not self._ready.wait(60):

@@ -28,9 +28,7 @@ class Suspicion:
 
     def __init__(self) -> None:
         self._suspects: set[Row] = set()
-        self._strikes: dict[
-            Row, int
-        ] = {}  # of each by itself: a bad row in each lane must not hide the other
+        self._strikes: dict[Row, int] = {}  # of each by itself: a bad row in each lane must not hide the other
 
     @property
     def is_careful(self) -> bool:
