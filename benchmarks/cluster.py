@@ -72,17 +72,19 @@ def _uplinks(scene: Scene, rename: Rename) -> str:
 def _lose(scene: Scene, node: Node, why: str) -> None:
     """Kill -9 of a node; it comes back after a while, and the next is not taken before the copies agree again."""
     assert node.child is not None
-    before = {name: scene.cluster.leader(name) for name in (STREAM, SESSIONS)}
-    node.child.kill()
+    led = [name for name in (STREAM, SESSIONS) if scene.cluster.leader(name) is node]
     began = time.perf_counter()
-    time.sleep(DEAD_S)
-    after = scene.cluster.leader()
+    node.child.kill()
+    wait_until(lambda: scene.cluster.leader() is not None, 60, f"{STREAM} has a new leader", every_s=0.1)
+    elected_s = time.perf_counter() - began
+    after = _leader(scene).name
+    time.sleep(max(0.0, began + DEAD_S - time.perf_counter()))
     scene.cluster.start_node(node)
     wait_until(lambda: scene.cluster.replicas() == len(scene.cluster.nodes), 90, "the copies agree", every_s=0.2)
-    led = [name for name, leader in before.items() if leader is node]
     print(
-        f"killed {node.name}, {why}; it led {', '.join(led) or 'no MQTT stream'}; then {STREAM} was led by "
-        f"{after.name if after else 'nobody'}; all copies agreed again after {time.perf_counter() - began:.1f} s"
+        f"killed {node.name}, {why}; it led {', '.join(led) or 'no MQTT stream'}; {STREAM} led by {after} "
+        f"after {elected_s:.1f} s; all copies agree again after {time.perf_counter() - began:.1f} s",
+        flush=True,
     )
 
 

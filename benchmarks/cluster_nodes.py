@@ -6,12 +6,10 @@ Which node leads the MQTT streams is asked of the servers' own monitoring (``/js
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks import wire
 from benchmarks.harness import BenchError, Child, Lab, free_port, wait_until
+from benchmarks.loops import LoopThread, pass_on
 
 STREAM = "$MQTT_msgs"  # where nats-server keeps what was published at QoS 1
 SESSIONS = "$MQTT_sess"
@@ -153,30 +152,18 @@ def _certificates(folder: Path) -> Path:
     return at
 
 
-class Front(threading.Thread):
+class Front(LoopThread):
     """One address for the cluster, as a load balancer gives it: each new connection goes to a node that answers."""
 
     def __init__(self, ports: list[int]) -> None:
-        super().__init__(name="front", daemon=True)
+        super().__init__("front")
         self.port = free_port()
         self.at = 0  # index of the node of the last connection
         self._ports = ports
-        self._loop = asyncio.new_event_loop()
 
-    def run(self) -> None:
-        """The thread."""
-        self._loop.run_until_complete(asyncio.start_server(self._relay, "127.0.0.1", self.port))
-        self._loop.run_forever()
-
-    @contextlib.contextmanager
-    def working(self) -> Iterator[Front]:
-        """Run for the time of a block."""
-        self.start()
-        try:
-            yield self
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self.join(10)
+    async def begin(self) -> None:
+        """Listen."""
+        await asyncio.start_server(self._relay, "127.0.0.1", self.port)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in self._ports:
@@ -185,17 +172,9 @@ class Front(threading.Thread):
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._ports[self.at])
             except OSError:
                 continue
-            await asyncio.gather(_pass_on(reader, far_writer), _pass_on(far_reader, writer))
+            await asyncio.gather(pass_on(reader, far_writer), pass_on(far_reader, writer))
             return
         writer.transport.abort()
-
-
-async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await source.read(65_536):
-            sink.write(data)
-            await sink.drain()
-    sink.close()
 
 
 class Subscriber:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
@@ -20,6 +18,7 @@ import orjson
 from benchmarks.cluster_nodes import find
 from benchmarks.crash_field import SCALE
 from benchmarks.harness import Child, Lab, free_port, wait_until
+from benchmarks.loops import LoopThread
 
 Points = dict[int, list[int]]  # number of a reading to the instants (ms) that it is stored at
 _BUCKET = "b"
@@ -120,29 +119,17 @@ _PATH = re.compile(rb"^POST /api/v2/write\?\S* HTTP")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-class Rename(threading.Thread):
+class Rename(LoopThread):
     """Hands ``POST /api/v2/write`` on as 1.x's ``POST /write``; everything else of the request stays as it is."""
 
     def __init__(self, target: int) -> None:
-        super().__init__(name="rename", daemon=True)
+        super().__init__("rename")
         self.port = free_port()
         self._target = target
-        self._loop = asyncio.new_event_loop()
 
-    def run(self) -> None:
-        """The thread."""
-        self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", self.port))
-        self._loop.run_forever()
-
-    @contextlib.contextmanager
-    def working(self) -> Iterator[Rename]:
-        """Run for the time of a block."""
-        self.start()
-        try:
-            yield self
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self.join(10)
+    async def begin(self) -> None:
+        """Listen."""
+        await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from benchmarks import wire
 from benchmarks.harness import free_port
+from benchmarks.loops import LoopThread
 
 _CONNECT = 1
 _PIECE = 65_536
@@ -112,54 +111,31 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             return value, at
 
 
-class Line(threading.Thread):
-    """A TCP relay to the platform's broker; open once `mend` was called."""
+class Line(LoopThread):
+    """A TCP relay to the platform's broker."""
 
     def __init__(self, target: int) -> None:
-        super().__init__(name="line", daemon=True)
+        super().__init__("line")
         self.port = free_port()
         self.record = Record()
         self._target = target
-        self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._passes = asyncio.Event()
 
-    def run(self) -> None:
-        """The thread."""
-        self._loop.run_forever()
-
     def fail(self, trouble: Trouble) -> None:
         """From now on nothing passes."""
         if trouble is Trouble.CUT:
-            self._do(self._close())
+            self.do(self._close())
         elif trouble is Trouble.STALL:
-            self._do(self._stall())
+            self.do(self._stall())
 
     def mend(self) -> None:
-        """From now on it passes (again)."""
-        self._do(self._listen())
+        """From now on it passes again."""
+        self.do(self.begin())
 
-    def close(self) -> None:
-        """The end of the line."""
-        self._do(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self.join(10)
-
-    @contextlib.contextmanager
-    def working(self) -> Iterator[Line]:
-        """Run for the time of a block."""
-        self.start()
-        self.mend()
-        try:
-            yield self
-        finally:
-            self.close()
-
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    async def _listen(self) -> None:
+    async def begin(self) -> None:
+        """Let pass."""
         self._passes.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
@@ -190,7 +166,9 @@ class Line(threading.Thread):
         )
         self._open -= both
 
-    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, hear: Any) -> None:
+    async def _pass_on(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, hear: Callable[[bytes], None]
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(_PIECE):
                 await self._passes.wait()

@@ -15,6 +15,7 @@ import orjson
 
 from gateway.model import Alarm, AlarmEvent, Lane, OutboxEntry, Reading
 from gateway.store import codec
+from gateway.store.damage import next_readable
 from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch, number, open_bridge, open_reader
 
 _TABLES = {Lane.ALARM: "outbox_alarm", Lane.TELEMETRY: "outbox_telemetry"}
@@ -128,16 +129,42 @@ class OutboxReader:
         Raises:
             StoreError: the gateway has not made its database yet.
         """
+        self._directory = directory
         self._db = open_reader(directory, GATEWAY_FILE)
         self.epoch = epoch(self._db)
 
     def take(self, lane: Lane, after: int, limit: int = 64, max_bytes: int = 1_000_000) -> list[OutboxEntry]:
-        """Entries with ``seq > after``, ascending: at most ``limit``, and (but for the first) ``max_bytes``."""
+        """Entries with ``seq > after``, ascending: at most ``limit``, and (but for the first) ``max_bytes``.
+
+        Rows on a damaged page come as one entry that says so instead of a body: no platform takes it, it is put aside.
+        """
         found: list[OutboxEntry] = []
+        try:
+            self._take(found, lane, after, limit, max_bytes)
+        except apsw.CorruptError:
+            if not found:
+                found.append(self._damaged(lane, after))
+        return found
+
+    def _damaged(self, lane: Lane, after: int) -> OutboxEntry:
+        """The stretch behind ``after`` that can't be read; looked at with a connection that remembers nothing.
+
+        Raises:
+            apsw.CorruptError: nothing can be read behind it.
+        """
+        self._db.close()
+        self._db = open_reader(self._directory, GATEWAY_FILE)
+        following = next_readable(self._db, _TABLES[lane], after)
+        if following <= after + 1:
+            raise apsw.CorruptError(f"nothing of {_TABLES[lane]} can be read behind row {after}")
+        text = f"rows {after + 1} to {following - 1} lie on a damaged page"
+        return OutboxEntry(following - 1, lane, codec.from_ms(0), text.encode())
+
+    def _take(self, found: list[OutboxEntry], lane: Lane, after: int, limit: int, max_bytes: int) -> None:
         size = 0
         rows = self._db.execute(
-            f"SELECT seq, at_ms, body FROM {_TABLES[lane]} WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - a constant
-            (after, limit),
+            f"SELECT seq, at_ms, body FROM {_TABLES[lane]} WHERE seq >= ? ORDER BY seq LIMIT ?",  # noqa: S608 - a constant
+            (after + 1, limit),  # not "> after": that would look at the page before, which may be the damaged one
         )
         for seq, at_ms, body in rows:
             size += len(body)
@@ -145,10 +172,15 @@ class OutboxReader:
                 break
             found.append(OutboxEntry(seq, lane, codec.from_ms(at_ms), body))
         rows.close(force=True)  # ends the read transaction: the log can be checkpointed
-        return found
 
     def backlog(self, lane: Lane, after: int) -> tuple[int, int]:
-        """(entries, bytes) with ``seq > after``."""
+        """(entries, bytes) with ``seq > after``; bytes 0 where a damaged page hinders counting."""
+        try:
+            return self._backlog(lane, after)
+        except apsw.CorruptError:
+            return max(0, self.last_seq(lane) - after), 0
+
+    def _backlog(self, lane: Lane, after: int) -> tuple[int, int]:
         where = f"FROM {_TABLES[lane]} WHERE seq > ?"
         return (
             number(self._db, f"SELECT count(*) {where}", after),
