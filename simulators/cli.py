@@ -15,11 +15,13 @@ import typer
 
 from simulators import control
 from simulators.demo_lines import ask_for_cut, expect_sane
+from simulators.fleet_cli import fleet
 from simulators.profiles import duration_s
 from simulators.site import load
 from simulators.spec import SimError
 
 app = typer.Typer(name="sim", help="在真实套接字上模拟设备 | simulated devices on real sockets", no_args_is_help=True)
+app.command()(fleet)
 
 Config = Annotated[Path, typer.Option("--config", envvar="SHOUWANG_CONFIG", help="配置目录 | configuration directory")]
 Lang = Annotated[str, typer.Option("--lang", envvar="SHOUWANG_LANG", help="zh | en,不写时两种都说 | without it: both")]
