@@ -20,7 +20,7 @@ from cloud_bridge.influx_split import Line, Refused, write_all
 from cloud_bridge.series import describe
 from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
 from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
-from gateway.model import Delivery, Lane, OutboxEntry
+from gateway.model import Delivery, Lane, Now, OutboxEntry
 from gateway.secret import SecretError, SecretRef
 
 _ROWS = 5_000
@@ -28,6 +28,7 @@ _BATCH_BYTES = 250_000  # as in the outbox; some 30,000 lines
 _ANSWER_S = 300.0  # splitting a batch takes several requests; each has its own time limit
 _MAX_RETRY_AFTER_S = 300.0
 _NS_PER_S = 1_000_000_000
+_ALIVE_EVERY_S = 60.0  # shouwang_bridge_up: who watches many gateways sees which has fallen silent
 
 
 class InfluxParams(Common):
@@ -90,6 +91,7 @@ class InfluxUplink:
         self._client: Any = None
         self._api: Any = None
         self._busy: set[asyncio.Future[Delivery]] = set()
+        self._alive_s = float("-inf")  # monotonic: when it last said that it is there
 
     @property
     def counts(self) -> dict[str, int]:
@@ -156,6 +158,10 @@ class InfluxUplink:
                 lines += [Line(entry.seq, text) for text in self._encode(entry)]
             except (encode.EncodeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 bad[entry.seq] = f"the row can't be written as lines: {error!r}"
+        now = self._clock.now()
+        if lines and now.mono_s - self._alive_s >= _ALIVE_EVERY_S:
+            lines.append(Line(lines[-1].seq, self._alive(now)))
+            self._alive_s = now.mono_s
         result = write_all(lines, self._post, self._check)
         rejected = bad | result.refused
         kept = result.kept - rejected.keys()
@@ -173,11 +179,15 @@ class InfluxUplink:
 
     def _check(self) -> None:
         """Write a line that is surely right: a server that refuses it refuses us, not a reading."""
-        at_ns = int(self._clock.now().utc.timestamp()) * _NS_PER_S
+        now = self._clock.now()
         try:
-            self._post([f"shouwang_bridge,site={name(self._site_id)} up=1i {at_ns}".encode()])
+            self._post([self._alive(now)])
         except Refused as error:
             raise UplinkError(f"the server refuses every write: {error}") from error
+        self._alive_s = now.mono_s
+
+    def _alive(self, now: Now) -> bytes:
+        return f"shouwang_bridge,site={name(self._site_id)} up=1i {int(now.utc.timestamp()) * _NS_PER_S}".encode()
 
     def _post(self, lines: Sequence[bytes]) -> None:
         """Write lines.

@@ -77,10 +77,12 @@ def bridge(
 ) -> None:
     """单独运行云桥 / run the cloud bridge alone."""
     from cloud_bridge.run import BridgeError, run_bridge  # noqa: PLC0415
+    from gateway.app.bridge import die_first  # noqa: PLC0415
     from gateway.app.logs import set_up_logs  # noqa: PLC0415
     from gateway.app.signals import until_told  # noqa: PLC0415
 
     set_up_logs()
+    die_first()
     site = _load(config, "zh", tells_warnings=not wake_from_stdin)  # its parent has told them
     try:
         asyncio.run(until_told(run_bridge(site, data_dir or site.data_dir, wake_fd=0 if wake_from_stdin else None)))

@@ -175,6 +175,7 @@ class Gateway:
         now_ms = _now_ms()
         rows = self._box.readings(passed_s, now_ms)
         events = self._box.alarms(passed_s, now_ms, datetime.fromtimestamp(now_ms / 1000, UTC).isoformat())
+        self._tally.counts["events"] += len(events)
         if self._target.mqtt:
             messages = self._box.messages(rows, passed_s)
             self._tally.counts["messages"] += len(messages) + len(events)

@@ -26,6 +26,7 @@ from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_l
 from gateway.app.port import Port
 from gateway.app.signals import until_told
 from gateway.app.valves import never_opening
+from gateway.app.watchdog import Watchdog
 from gateway.clock import Clock, boot_id
 from gateway.config.builtin import is_builtin
 from gateway.config.privacy import DOORS
@@ -147,6 +148,7 @@ class Gateway:
                 tasks.create_task(watch_lines(self._lines), name="lines")
                 tasks.create_task(self._box.watch(), name="box")
                 tasks.create_task(self._channels.watch(), name="channels")
+                tasks.create_task(Watchdog().run(), name="watchdog")
                 for name, driver in self._drivers.items():
                     tasks.create_task(self._keep_driver(name, driver), name=f"bus {name}")
                 if self._bridge is not None:
