@@ -2,14 +2,43 @@
 
 An uplink makes a `Request` of what came over its own wire and awaits `Ask`; carrying it to the gateway, with the
 uplink's role and allow-list, belongs to the downlink. The gateway decides (ADR 0018).
+
+How an uplink uses it: check nothing but its own wire, make the `Request`, ``answer = await context.ask(request)`` in a
+task of its own (at most `MAX_OPEN` at a time are carried; more are refused as ``busy``), and tell the platform what
+came back. It never raises, and ends at the latest `GRACE_S` after the request's deadline. The same id asked again, also
+after either process was killed, gets the first answer and no second act.
+
+Codes of a refusal are those of the alarm table (``stale_version``, ``already_taken``, ``expired``, ``held``,
+``never_by_software``, ...) and those of `Code`. ``detail["words"]`` is the refusal in sentences, ``{"zh", "en"}``;
+``detail["between"]`` of an act on an alarm that has moved on: who did what since the version that was named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from gateway.model import Verb
+
+MAX_OPEN = 32  # requests of one uplink without an answer
+PER_S = 20.0  # requests a second of one uplink
+LONGEST_S = 120.0  # no request lives longer
+GRACE_S = 3.0  # beyond its deadline: what became of it is on its way
+
+
+class Code(StrEnum):
+    """Refusals beside those of the alarm table: nothing was done, but for `NO_ANSWER`."""
+
+    COMMANDS_OFF = "commands_off"  # the uplink has no ``commands:``
+    VERB_NOT_ALLOWED = "verb_not_allowed"
+    POINT_NOT_ALLOWED = "point_not_allowed"
+    INVALID = "invalid"
+    REUSED = "request_id_reused"  # the id meant something else before
+    TOO_MANY = "too_many"  # in this second
+    BUSY = "busy"  # too many are open
+    UNREACHABLE = "unreachable"  # the gateway is away
+    NO_ANSWER = "no_answer"  # it may have happened: ask again with the same id, or look at the alarm
 
 
 class Request(NamedTuple):
@@ -28,7 +57,7 @@ class Answer(NamedTuple):
     """What became of it. An accepted OPERATE has ended by now: ``detail["outcome"]`` is that of its command."""
 
     is_accepted: bool
-    code: str = ""  # of a refusal: stale, expired, forbidden, unreachable, ...
+    code: str = ""  # of a refusal
     detail: Mapping[str, Any] = {}
     version: int = 0  # of the alarm, as the gateway has it now
 
@@ -38,4 +67,4 @@ Ask = Callable[[Request], Awaitable[Answer]]  # never raises but for a cancellat
 
 async def refuse(_: Request) -> Answer:
     """The `Ask` of an uplink without ``commands:``: nothing is accepted from there."""
-    return Answer(is_accepted=False, code="commands_off")
+    return Answer(is_accepted=False, code=Code.COMMANDS_OFF)
