@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -34,6 +34,7 @@ _ALIVE_EVERY_S = 60.0  # shouwang_bridge_up: who watches many gateways sees whic
 class InfluxParams(Common):
     """``type: influxdb`` of an uplink."""
 
+    can_ask: ClassVar[bool] = False
     url: str  # http(s)://host:port, without /api/v2
     bucket: str = Field(min_length=1)
     org: str = ""

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from cloud_bridge.encode import EncodeError, Encoder
+from cloud_bridge.requests import Requests
 from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
 from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
 from gateway.model import Delivery, OutboxEntry
@@ -74,6 +75,7 @@ class MqttUplink:
             rate=params.rate,
         )
         self.counts: dict[str, int] = {"not_selected": 0}
+        self._requests = Requests(context, params.prefix, self.counts) if params.commands else None
         self._link: MqttLink | None = None
         self._session: asyncio.Task[None] | None = None
         self._is_open = False
@@ -83,7 +85,8 @@ class MqttUplink:
         """Connect, and say that the gateway is online: the PUBACK of that shows that the broker takes messages."""
         up = asyncio.Event()
         self._is_open, self._reason = False, ""
-        self._link = MqttLink(self._options(), on_up=lambda _: up.set(), on_down=self._note)
+        hear = None if self._requests is None else self._requests.hear
+        self._link = MqttLink(self._options(), on_message=hear, on_up=lambda _: up.set(), on_down=self._note)
         self._session = asyncio.create_task(self._link.run(), name="platform session")
         try:
             async with asyncio.timeout(_OPEN_S):
@@ -93,6 +96,8 @@ class MqttUplink:
                 if self._session.done():
                     self._session.result()
                 await self._say(is_online=True)
+                if self._requests is not None:
+                    await self._requests.listen(self._link)
         except TimeoutError:
             raise UplinkError(f"the platform has not answered within {_OPEN_S:g} s of connecting") from None
         except (LinkError, OSError) as error:
@@ -173,6 +178,8 @@ class MqttUplink:
     async def close(self) -> None:
         """Say offline where that still works, and disconnect."""
         session, self._session = self._session, None
+        if self._requests is not None:
+            self._requests.stop()
         if session is None:
             return
         if self._is_open and not session.done():

@@ -14,6 +14,7 @@ import apsw
 import structlog
 
 from cloud_bridge import certificates
+from cloud_bridge.downlink import Downlink
 from cloud_bridge.ledger import Ledger
 from cloud_bridge.pump import Pump
 from cloud_bridge.selection import Selection
@@ -39,6 +40,7 @@ class _House(NamedTuple):
     data_dir: str
     ledger: Ledger
     wake: Wake
+    downlink: Downlink
 
 
 class BridgeError(Exception):
@@ -58,7 +60,9 @@ async def run_bridge(site: Site, data_dir: str, *, clock: Clock | None = None, w
     if wake_fd is not None:
         await wake.listen(wake_fd)
     gone = asyncio.create_task(wake.wait_gone(), name="gateway's end")
-    house = _House(Context(site, clock or SystemClock(), Selection(site)), data_dir, Ledger(data_dir), wake)
+    clock = clock or SystemClock()
+    context = Context(site, clock, Selection(site))
+    house = _House(context, data_dir, Ledger(data_dir), wake, Downlink(data_dir, clock))
     work = asyncio.create_task(_forward(house), name="bridge")
     try:
         await asyncio.wait([gone, work], return_when=asyncio.FIRST_COMPLETED)
@@ -69,6 +73,7 @@ async def run_bridge(site: Site, data_dir: str, *, clock: Clock | None = None, w
             task.cancel()
         await asyncio.gather(gone, work, return_exceptions=True)
         house.ledger.close()
+        house.downlink.close()
         wake.close()
 
 
@@ -80,6 +85,7 @@ async def _forward(house: _House) -> None:
         if await house.ledger.adopt(epoch):
             _log.warning("new outbox", epoch=epoch, note="the gateway's database was replaced: sending from its start")
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(house.downlink.watch(), name="downlink")
             for uplink in house.context.site.uplinks:
                 tasks.create_task(_keep(house, uplink), name=f"uplink {uplink.id}")
     finally:
@@ -123,10 +129,13 @@ async def _keep(house: _House, uplink: Uplink) -> None:
     """Run one uplink's pump; trouble in it must not stop the others."""
     kind = UPLINKS[uplink.type]
     params = uplink.params if isinstance(uplink.params, kind.params) else kind.params.model_validate(uplink.params)
+    ask = house.downlink.ask_for(uplink.id, params.commands)
     while True:
         try:
             with _reader(house.data_dir) as reader, house.wake.bell() as bell:
-                context = house.context._replace(epoch=reader.epoch, selection=Selection(house.context.site, params))
+                context = house.context._replace(
+                    epoch=reader.epoch, selection=Selection(house.context.site, params), ask=ask
+                )
                 platform = kind.build(context, params)
                 pump = Pump(
                     uplink.id, platform, reader=reader, ledger=house.ledger, bell=bell, clock=house.context.clock

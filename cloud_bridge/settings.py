@@ -6,7 +6,7 @@ An uplink's own parameters stand beside the uplink.
 from __future__ import annotations
 
 import ssl
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -83,6 +83,22 @@ class Common(UplinkModel):
     commands: Commands | None = None
     only: Only | None = None
     personal: bool = False  # names, typed words and points marked personal go up, too
+
+    can_ask: ClassVar[bool] = True  # False: a platform of this kind has no way to ask
+
+    @model_validator(mode="after")
+    def _asks_on_a_sure_way(self) -> Common:
+        if self.commands is None:
+            return self
+        if not self.can_ask:
+            raise wrong("E408", "这种平台不能下发操作", "this platform cannot ask", "删去 commands", "remove commands")
+        if getattr(self, "insecure", False) and not is_loopback(getattr(self, "host", "")):
+            zh, en = (
+                "没有加密的上行不能接受操作:路上的人可以伪造",
+                "no commands over plaintext: anybody could forge them",
+            )
+            raise wrong("E409", zh, en, "删去 insecure,用 TLS;或删去 commands", "remove insecure, or remove commands")
+        return self
 
 
 class Tls(UplinkModel):

@@ -244,9 +244,7 @@ async def play(number: int, how: Behaviour, target: Target, seconds: float, seed
     tally = Tally()
     tally.counts["gateways"] = number
     began, ended = asyncio.Event(), asyncio.Event()
-    gateways = [
-        Gateway(Box(each, how, seed), target, tally, index) for index, each in enumerate(gateway_ids(number))
-    ]
+    gateways = [Gateway(Box(each, how, seed), target, tally, index) for index, each in enumerate(gateway_ids(number))]
     tasks = [asyncio.create_task(each.run(began, ended)) for each in gateways]
     while tally.counts["sessions"] + sum(task.done() for task in tasks) < number:
         await asyncio.sleep(0.05)

@@ -31,7 +31,7 @@ class MqttLine:
         self._next_id = 0
         self._reading: asyncio.Task[None] | None = None
 
-    async def open(  # noqa: PLR0917  the address of a session
+    async def open(
         self, host: str, port: int, client_id: str, tls: ssl.SSLContext | None, will: tuple[str, bytes]
     ) -> None:
         """Connect.
@@ -109,7 +109,8 @@ class HttpLine:
                 writer.write(
                     b"POST /api/v2/write?org=o&bucket=shouwang&precision=ns HTTP/1.1\r\n"
                     b"Host: %b:%d\r\nContent-Encoding: gzip\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
-                    % (host.encode(), port, len(body)) + body
+                    % (host.encode(), port, len(body))
+                    + body
                 )
                 return await _status(reader)
         except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError) as error:

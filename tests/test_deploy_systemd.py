@@ -147,7 +147,9 @@ def running(config: Path, *before: str, **environment: str) -> Iterator[subproce
 
 
 async def test_the_gateway_says_that_it_is_ready_alive_and_ending(
-    tmp_path: Path, manager: Manager, mosquitto: MosquittoBroker  # noqa: F811
+    tmp_path: Path,
+    manager: Manager,
+    mosquitto: MosquittoBroker,  # noqa: F811
 ) -> None:
     """READY when it serves, a sign of life three times within the limit, none while it stands still, STOPPING."""
     config, web_port = configured(tmp_path, mosquitto.port)
@@ -172,7 +174,8 @@ async def test_the_gateway_says_that_it_is_ready_alive_and_ending(
 
 
 async def test_the_gateway_lives_within_the_filter_of_its_unit(
-    tmp_path: Path, mosquitto: MosquittoBroker  # noqa: F811
+    tmp_path: Path,
+    mosquitto: MosquittoBroker,  # noqa: F811
 ) -> None:
     """Every system call of the gateway and its bridge, from start to stop, is one that the unit lets through."""
     need("strace", is_there=shutil.which("strace") is not None)

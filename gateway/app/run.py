@@ -9,7 +9,7 @@ import errno
 import gc
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,8 @@ import structlog
 
 from gateway.app.bridge import BridgeEnded, BridgeProcess
 from gateway.app.certificates import Certificates
+from gateway.app.cloud_requests import CloudRequests
+from gateway.app.downlink import DownlinkGone, DownlinkServer
 from gateway.app.greeting import greet
 from gateway.app.home import REFUGE_BYTES, CannotStart, Home, mend_database, settled
 from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_lines
@@ -117,6 +119,7 @@ class Gateway:
         self._box = Box(site.data_dir, put, clock, self.counters, is_storing=self._is_on_disk)
         self._bridge = BridgeProcess(config, site.data_dir) if site.uplinks else None
         self._restored = restored
+        self._hear: Callable[[Step], None] = lambda _step: None  # platforms that wait for what became of a command
 
     async def run(self) -> None:
         """Run every part until cancelled; a broken invariant in one of them ends them all."""
@@ -131,6 +134,8 @@ class Gateway:
             notes=self._notes,
         )
         users = _Accounts(self._journal.connection, self._writer, self._site.data_dir, self._screens, self._clock)
+        requests = CloudRequests(self._site, port, users.audit, self._clock, self.counters)
+        self._hear = requests.hear
         app = create_app(
             port, self._live, users, self.counters, self._clock,
             title=self._site.title, language=self._site.language, setup_code=await self._setup_code(users),
@@ -154,6 +159,11 @@ class Gateway:
                 if self._bridge is not None:
                     tasks.create_task(
                         keep_running("bridge", self._bridge.run, self.counters, expected=BridgeEnded), name="bridge"
+                    )
+                if requests.has_any:
+                    downlink = DownlinkServer(self._site.data_dir, requests, self._clock, self.counters)
+                    tasks.create_task(
+                        keep_running("downlink", downlink.run, self.counters, expected=DownlinkGone), name="downlink"
                     )
                 greet(self._site, _setup_code_path(self._site.data_dir))
                 _log.info("gateway_started", devices=len(self._site.devices), rules=len(self._site.rules))
@@ -238,6 +248,7 @@ class Gateway:
         self._effects.act([each for each in step.commands if not each.is_safety], step.now)
         self._effects.tell(step.notices)
         self._live.apply(step)
+        self._hear(step)
         if self._bridge is not None and step.events:
             self._bridge.ring()  # an alarm goes at once; for readings the bridge looks by itself, twice a second
 
