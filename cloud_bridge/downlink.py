@@ -14,7 +14,7 @@ import math
 import os
 import socket
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 import structlog
@@ -125,8 +125,7 @@ class _Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # that of uvloop is none by its class
 
     def send(self, number: int, line: bytes) -> asyncio.Future[Answer]:
         """Send one request; the future ends with its answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.store.database import GATEWAY_FILE, open_reader
 from simulators.broker import MosquittoBroker, Security
 from simulators.processes import free_port
 from tests.support_core import until
@@ -53,9 +55,7 @@ class House:
 
 
 def _audit(data: Path) -> list[tuple[str, str, str]]:
-    import apsw  # noqa: PLC0415 - one test reads the record itself
-
-    db = apsw.Connection(str(data / "gateway.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    db = open_reader(str(data), GATEWAY_FILE)
     try:
         return [
             (str(a), str(b), str(c)) for a, b, c in db.execute("SELECT actor, action, detail FROM audit ORDER BY seq")
@@ -108,7 +108,7 @@ async def test_of_cloud_and_console_exactly_one_takes_and_both_know_who(house: H
         taken = await house.cloud.until_alarm(
             lambda each, it=alarm: each["alarm"]["id"] == it["alarm"]["id"] and each["event"]["version"] >= 2  # type: ignore[misc]
         )
-        detail = (await house.person.client.get(f"/api/v1/alarms/{known['key']}")).json()
+        detail = next(each for each in await house.person.alarms() if each["id"] == known["id"])
         assert taken["event"]["actor"]["via"] == ("cloud" if response["is_accepted"] else "console")
         assert taken["event"]["version"] == response["version"] == detail["version"]
         assert detail["taken_by"] == ("platform:li" if response["is_accepted"] else "张师傅")
@@ -253,6 +253,4 @@ async def test_a_flood_of_requests_delays_no_fire(house: House) -> None:
 
 
 def _json(body: dict[str, Any]) -> bytes:
-    import json  # noqa: PLC0415
-
     return json.dumps(body).encode()

@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -121,9 +121,8 @@ class _Connection(asyncio.Protocol):
         self._is_unread = False  # the other side does not read its answers
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        peer = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        self._transport = cast("asyncio.Transport", transport)  # that of uvloop is none by its class
+        peer = self._transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
         self._server.enter(self)
         if _PEER.unpack(peer)[1] not in {os.getuid(), 0}:
             self.hang_up("foreign")
@@ -167,7 +166,8 @@ class _Connection(asyncio.Protocol):
             self._read()
 
     def _listen(self) -> None:
-        assert self._transport is not None
+        if self._transport is None or self._transport.is_closing():
+            return
         if self._is_due or self._is_unread:
             self._transport.pause_reading()
         else:
