@@ -96,7 +96,6 @@ class Requests:
         name = body.get("id")
         if not isinstance(name, str) or not _ID.fullmatch(name):
             self._counts["requests_dropped"] += 1
-            _log.warning("request without an id", bytes=len(message.payload))
             return
         answer = await self._ask(body, is_retained=message.retain)
         if not answer.is_accepted:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
@@ -13,8 +16,38 @@ from typing import Any
 
 import jsonschema
 
+from cloud_bridge.downlink import SOCKET_FILE, Downlink
+from cloud_bridge.settings import Commands, Common
+from gateway.app.cloud_requests import CloudRequests
+from gateway.app.downlink import DownlinkServer
+from gateway.app.port import Port
+from gateway.app.valves import never_opening
+from gateway.clock import SystemClock
+from gateway.counters import Counters
+from gateway.effects import Effects, Write
+from gateway.model import (
+    Alarm,
+    Arrival,
+    Command,
+    CommandOutcome,
+    CommandResult,
+    Notice,
+    NoticeResult,
+    Now,
+    Point,
+    Reading,
+    Step,
+    Uplink,
+    Value,
+)
 from gateway.mqtt_link import LinkOptions, Message, MqttLink
+from gateway.notify.policy import NoticePolicy
+from gateway.pipeline import Pipeline
+from gateway.rules import Engine
+from gateway.store.journal import Journal
+from gateway.store.users import Users
 from tests.support_core import until
+from tests.support_operate import a_site
 from tests.support_site import write_site
 
 SCHEMAS = Path(__file__).parent.parent / "docs" / "schema"
@@ -83,14 +116,14 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 class Cloud:
     """A platform at its broker: keeps what it hears, and asks."""
 
-    def __init__(self, port: int, name: str = "cloud") -> None:
+    def __init__(self, port: int, name: str = "cloud", *, gateway: str = "gw1") -> None:
+        self._topic = f"shouwang/{gateway}/request"
         self.link = MqttLink(LinkOptions("127.0.0.1", port, name), on_message=self._hear)
         self.responses: dict[str, list[dict[str, Any]]] = {}
         self.alarms: dict[str, dict[str, Any]] = {}  # by alarm id: the newest version
         self.events: list[dict[str, Any]] = []
         self.states: list[str] = []
         self.telemetry = 0
-        self._hears = True
 
     def _hear(self, message: Message) -> None:
         self.link.ack(message)
@@ -125,7 +158,7 @@ class Cloud:
         return {**body, **more}
 
     async def send(self, body: dict[str, Any], *, retain: bool = False) -> None:
-        await self.link.publish("shouwang/gw1/request", json.dumps(body).encode(), 1, retain=retain)
+        await self.link.publish(self._topic, json.dumps(body).encode(), 1, retain=retain)
 
     async def ask(self, body: dict[str, Any], within_s: float = 15.0) -> dict[str, Any]:
         """Ask and wait for one more response of this id."""
@@ -166,3 +199,98 @@ class Field:
 
     def to(self, serial: str) -> list[dict[str, Any]]:
         return [body for topic, body in self.set if f"/{serial}/" in topic]
+
+
+class OwnBox:
+    """The gateway's core without its edges, in this process: engine, pipeline, store, effects, the downlink's end."""
+
+    def __init__(self, directory: Path, commands: Commands | None, *, is_personal: bool = False) -> None:
+        params = _Params(commands=commands, personal=is_personal)
+        uplinks = (Uplink("cloud", "mqtt", params), Uplink("deaf", "mqtt", Common()))
+        self.site = replace(a_site(is_pulse=False), data_dir=str(directory), uplinks=uplinks)
+        self.clock = SystemClock()
+        self.counters = Counters()
+        self.alarms: dict[str, Alarm] = {}
+        self.written: list[tuple[str, Value]] = []  # to devices
+        self.is_slow = False  # devices take three seconds
+        self.journal = Journal(str(directory), (), 10_000_000)
+        engine = Engine(self.site, counters=self.counters, policy=NoticePolicy(self.site), settle_s=0.0)
+        kept = self.journal.restore(self.clock.now())
+        engine.restore(kept.alarms, kept.occurrences, kept.timers, self.clock.now(), marks=kept.marks)
+        self.alarms.update({each.id: each for each in kept.alarms})
+        self._writer, self._screens = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self.pipeline = Pipeline(
+            engine, self.journal, self.clock, self.counters, executor=self._writer, act=self._act, publish=self._show
+        )
+        points = [point for each in self.site.devices.values() for point in each.points if point.is_writable]
+        writers = {each.id: self._gate(each) for each in points}
+        self.effects = Effects(writers, self._say, self.pipeline.inbox.put, self.clock, self.counters)
+        self._unsettled = kept.commands
+        self.port = Port(
+            self.site, self.pipeline, self.counters, self.clock, self._screens, offers=engine.operating.offers
+        )
+        self.users = Users(self.journal.connection, self._writer, str(directory), self._screens, self.clock)
+        self.requests = CloudRequests(self.site, self.port, self.users.audit, self.clock, self.counters)
+        self.server = DownlinkServer(str(directory), self.requests, self.clock, self.counters)
+        self.downlink = Downlink(str(directory), self.clock)
+        self.ask = self.downlink.ask_for("cloud", commands)
+
+    def _gate(self, point: Point) -> Write:
+        kind = self.site.devices[point.device_id].kind
+        return never_opening(self._write, kind, point.name, self.clock, self.counters)
+
+    def _act(self, commands: Sequence[Command], decided: Now) -> None:
+        self.effects.act(commands, decided)
+
+    def _show(self, step: Step) -> None:
+        self.effects.act([each for each in step.commands if not each.is_safety], step.now)
+        self.alarms.update(step.alarms)
+        self.requests.hear(step)
+
+    async def _write(self, command: Command) -> CommandResult:
+        if self.is_slow:
+            await asyncio.sleep(3.0)
+        self.written.append((command.point_id, command.value))
+        return CommandResult(command.id, CommandOutcome.DONE, self.clock.now().utc, command.value)
+
+    async def _say(self, notice: Notice) -> NoticeResult:
+        return NoticeResult(notice.key, is_accepted=True, at=self.clock.now().utc)
+
+    async def read(self, point_id: str, value: Value) -> None:
+        """A device says something, and it is on record."""
+        done = asyncio.Event()
+        at = self.clock.now().utc
+        self.pipeline.inbox.deliver(Arrival((Reading(point_id, value, at, at),), receipt=done.set))
+        async with asyncio.timeout(5):
+            await done.wait()
+
+    def audit(self) -> list[tuple[str, list[str], dict[str, Any]]]:
+        """(action, actor, detail), oldest first."""
+        rows = self.journal.connection.execute("SELECT action, actor, detail FROM audit ORDER BY seq")
+        return [(str(what), json.loads(str(who)), json.loads(str(detail))) for what, who, detail in rows]
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[OwnBox]:
+        """Run it, with the bridge's end of the downlink beside it, until the end of the block."""
+        self.effects.act(self._unsettled, self.clock.now())
+        tasks = [asyncio.create_task(each) for each in (self.pipeline.run(), self.server.run(), self.downlink.watch())]
+        await until((Path(self.site.data_dir) / SOCKET_FILE).exists)
+        try:
+            yield self
+        finally:
+            self.downlink.close()
+            for each in tasks[1:]:
+                each.cancel()
+            await self.effects.close()
+            tasks[0].cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            self._screens.shutdown()
+            self.port.close()
+            self.users.close()
+            self._writer.shutdown()
+            self.journal.close()
+            assert all(isinstance(each, asyncio.CancelledError) for each in ends), ends
+
+
+class _Params(Common):
+    personal: bool = False
