@@ -96,13 +96,13 @@ class MqttUplink:
                 if self._session.done():
                     self._session.result()
                 await self._say(is_online=True)
-                if self._requests is not None:
-                    await self._requests.listen(self._link)
         except TimeoutError:
             raise UplinkError(f"the platform has not answered within {_OPEN_S:g} s of connecting") from None
         except (LinkError, OSError) as error:
             raise UplinkError(self._reason or str(error)) from error
         self._is_open = True
+        if self._requests is not None:
+            self._requests.listen(self._link)
 
     def _options(self) -> LinkOptions:
         params, tls = self._params, None

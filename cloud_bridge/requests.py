@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import MutableMapping
+from collections.abc import Coroutine, MutableMapping
 from datetime import datetime
 from typing import Any
 
@@ -31,9 +31,10 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")  # it is a level of a topic
 _FIELDS = frozenset({"v", "id", "epoch", "verb", "alarm", "version", "args", "user", "expires_at"})
 _VERSION = 1
 _MAX_BYTES = 16_384
+_SUBACK_S = 15.0
 _MOST_WAITING = 2 * MAX_OPEN  # those beyond what is carried are refused one by one; beyond this they are dropped
 
-COUNTS = ("requests", "requests_refused", "requests_dropped", "requests_unheard")
+COUNTS = ("requests", "requests_refused", "requests_dropped", "requests_unheard", "is_listening")
 
 _log = structlog.get_logger(__name__)
 
@@ -60,14 +61,24 @@ class Requests:
         """Where the platform asks."""
         return f"{self._base}/request"
 
-    async def listen(self, link: MqttLink) -> None:
+    def listen(self, link: MqttLink) -> None:
         """Subscribe in a session that is up. A platform that does not allow it gets its alarms all the same."""
         self._link = link
+        self._start(self._subscribe(link))
+
+    async def _subscribe(self, link: MqttLink) -> None:
         try:
-            await link.subscribe([(self.topic, 1)])
-        except LinkError as error:
+            async with asyncio.timeout(_SUBACK_S):
+                await link.subscribe([(self.topic, 1)])
+            self._counts["is_listening"] = 1
+        except (LinkError, TimeoutError) as error:
             self._counts["requests_unheard"] += 1
-            _log.warning("requests unheard", topic=self.topic, reason=str(error))
+            _log.warning("requests unheard", topic=self.topic, reason=str(error) or "no SUBACK")
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="request of a platform")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def hear(self, message: Message) -> None:
         """One message of the session. It is acknowledged at once: a request is settled by its response."""
@@ -81,13 +92,12 @@ class Requests:
             self._counts["requests_dropped"] += 1
             return
         self._pace.spend(1)
-        task = asyncio.create_task(self._answer(message), name="request of a platform")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._start(self._answer(message))
 
     def stop(self) -> None:
         """The session is over. What was asked goes on in the gateway: the same id asked again gets its answer."""
         self._link = None
+        self._counts["is_listening"] = 0
         for task in self._tasks:
             task.cancel()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud_bridge import requests as requests_room
 from cloud_bridge.ask import LONGEST_S, Answer, Request
 from cloud_bridge.mqtt_uplink import MqttParams, MqttUplink
 from cloud_bridge.requests import NoRequestError, request_of
@@ -22,7 +24,7 @@ from cloud_bridge.settings import Commands
 from cloud_bridge.uplink import Context
 from gateway.clock import SystemClock
 from gateway.model import Uplink, Verb
-from tests.support_bridge import Box, bridging, mosquitto, platform, site, until
+from tests.support_bridge import Box, _packet, bridging, listening, mosquitto, site, until
 from tests.support_core import now
 from tests.support_downlink import SCHEMAS, Cloud, validator
 
@@ -105,10 +107,11 @@ async def asking(port: int, directory: Path, answer: Answer) -> AsyncIterator[tu
     here = site(directory)
     params = MqttParams.model_validate({"host": "127.0.0.1", "port": port, "commands": COMMANDS})
     uplink = MqttUplink(Context(here, SystemClock(), Selection(here), EPOCH, ask), params)
-    cloud = Cloud(port, gateway=here.id)
+    cloud = Cloud(port, "asking", gateway=here.id)
     task = await cloud.start()
     try:
         await uplink.open()
+        await until(lambda: uplink.counts["is_listening"] == 1, "subscribed")
         yield cloud, uplink, heard
     finally:
         await uplink.close()
@@ -132,7 +135,8 @@ async def test_the_response_says_what_became_of_it(tmp_path: Path) -> None:
             assert await cloud.ask(asked) == said
             assert [each.verb for each in heard] == [Verb.TAKE] * 2
             assert uplink.counts == {
-                "requests": 2, "requests_refused": 2, "requests_dropped": 0, "requests_unheard": 0
+                "requests": 2, "requests_refused": 2, "requests_dropped": 0, "requests_unheard": 0,
+                "is_listening": 1,
             }  # fmt: skip
 
 
@@ -167,17 +171,34 @@ def _with_id(name: object) -> bytes:
     return json.dumps({**body(), "id": name}).encode()
 
 
-async def test_a_platform_that_lets_nobody_listen_gets_its_alarms_all_the_same(tmp_path: Path) -> None:
-    """Its access list refuses the subscription: alarms go up, the count says that requests are not heard."""
-    acl = tmp_path / "acl"
-    acl.write_text("topic readwrite shouwang/gw-1/alarm\ntopic readwrite shouwang/gw-1/state\n")
+@pytest.mark.parametrize("suback", [b"\x90\x03%b\x80", b""], ids=["refused", "silent"])
+async def test_a_platform_that_lets_nobody_listen_gets_its_alarms_all_the_same(
+    tmp_path: Path, suback: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses the subscription, or never answers it: alarms go up, the count says that requests are not heard."""
+    monkeypatch.setattr(requests_room, "_SUBACK_S", 0.5)
     box = Box(tmp_path)
     box.alarms(1)
-    with mosquitto(tmp_path, f"acl_file {acl}") as broker, platform(broker.port) as seen:
-        up = Uplink("cloud", "mqtt", {"host": "127.0.0.1", "port": str(broker.port), "commands": COMMANDS})
+    published: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                packet = await _packet(reader)
+                if packet.kind == 1:
+                    writer.write(b"\x20\x02\x00\x00")
+                elif packet.kind == 3:
+                    published.append(packet.topic)
+                    writer.write(b"\x40\x02" + packet.mid)
+                elif packet.kind == 8 and suback:
+                    writer.write(suback % packet.body[:2])
+
+    async with listening(serve) as port:
+        up = Uplink("cloud", "mqtt", {"host": "127.0.0.1", "port": str(port), "commands": COMMANDS})
         async with bridging(site(tmp_path, up)):
-            await until(lambda: len(seen.alarm_ids()) == 1, "the alarm")
-            await until(lambda: box.status("cloud")["counts"]["requests_unheard"] == 1, "counted")
+            await until(lambda: "shouwang/gw-1/alarm" in published, "the alarm")
+            await until(lambda: box.status("cloud").get("counts", {}).get("requests_unheard") == 1, "counted")
+            await until(lambda: box.settled("cloud") == box.last(), "settled")
 
 
 def test_commands_are_read_from_text() -> None:
