@@ -210,7 +210,7 @@ async def test_refusals_before_the_engine_are_on_record_at_a_bounded_pace(box: O
     await until(lambda: len(box.audit()) == 1)
     assert box.audit()[0][0] == "cloud.refused"
     assert box.counters.total("cloud_refusals_not_on_record") == 9
-    assert box.counters.total("cloud_requests", code="verb_not_allowed", uplink="cloud") == 10
+    assert box.counters.total("cloud_requests_refused", code="verb_not_allowed", uplink="cloud") == 10
 
 
 async def test_a_name_leaves_the_box_only_where_it_may(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ _MOST_BETWEEN = 20
 _RESULT_S = 2.0  # beyond the deadline: the result of a command is on its way
 _AUDIT_EVERY_S = 1.0
 
+_OURS = frozenset(map(str, Code))  # the engine counts its own refusals
+
 _log = structlog.get_logger(__name__)
 
 _WORDS: dict[Code, tuple[str, str]] = {
@@ -161,7 +163,9 @@ class CloudRequests:
         uplink = self._uplinks.get(asked.uplink)
         answer = _refused(Code.COMMANDS_OFF) if uplink is None else await self._decide(uplink, asked)
         name = "" if uplink is None else uplink.name  # a name that is not configured is no label
-        self._counters.count("cloud_requests", uplink=name, code=str(answer["code"]) or "accepted")
+        self._counters.count("cloud_requests", uplink=name)
+        if answer["code"] in _OURS:
+            self._counters.count("cloud_requests_refused", uplink=name, code=answer["code"])
         return answer
 
     async def _decide(self, uplink: _Uplink, asked: Asked) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class DownlinkServer:
         finally:
             server.close()
             for each in list(self._connections):
-                each.hang_up("stopping")
+                each.hang_up("")
             if self._is_there(inode):
                 self._path.unlink(missing_ok=True)
 
@@ -200,7 +200,7 @@ class _Connection(asyncio.Protocol):
         task.add_done_callback(self._tasks.discard)
 
     def _refuse(self, number: int, code: Code, why: str = "") -> None:
-        self._server.counters.count("cloud_requests", uplink="", code=str(code))
+        self._server.counters.count("cloud_requests_refused", uplink="", code=str(code))
         answer = not_done(code, why=why[:200])
         self._say({"n": number, "is_accepted": False, "code": code, "detail": answer.detail, "version": 0})
 
@@ -238,8 +238,9 @@ class _Connection(asyncio.Protocol):
             self._half.cancel()
 
     def hang_up(self, why: str) -> None:
-        """End the connection; counted."""
-        self._server.counters.count("downlink_hang_ups", reason=why)
+        """End the connection; counted where there is a reason."""
+        if why:
+            self._server.counters.count("downlink_hang_ups", reason=why)
         self._server.leave(self)
         if self._transport is not None:
             self._transport.abort()

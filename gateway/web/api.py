@@ -37,8 +37,8 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 # Counts of what went well or of what nothing was lost by. Any other counter is a loss until somebody says it is none.
 NO_LOSSES = frozenset(
     {
-        "alarm_events", "calls_late", "clock_steps", "commit_stalls", "inbox_merged", "inputs_repeated", "modbus_polls",
-        "notice_retries", "notices_merged", "operations", "task_restarts",
+        "alarm_events", "calls_late", "clock_steps", "cloud_requests", "commit_stalls", "inbox_merged",
+        "inputs_repeated", "modbus_polls", "notice_retries", "notices_merged", "operations", "task_restarts",
     }
 )  # fmt: skip
 MOST_MEMBERS = 500

@@ -18,6 +18,9 @@ export const COUNTERS = {
   commit_failures: ["写入磁盘失败", "Writing to disk failed"],
   trim_failures: ["清理旧数据失败", "Housekeeping failed"],
   requests_refused: ["操作被拒绝", "Action refused"],
+  cloud_requests_refused: ["平台的操作没有受理", "Request of a platform refused"],
+  cloud_refusals_not_on_record: ["平台的操作没有受理,太多,没有逐条记录", "Refused requests of a platform, too many to record"],
+  downlink_hang_ups: ["云桥的连接不对,断开", "Bridge hung up on"],
   raises_withheld: ["停用的测点有报警,没有报出", "Alarms of disabled points, not raised"],
   commands_forbidden: ["不许远程开燃气阀,已拦下", "Opening a gas valve: stopped"],
   notices_overtaken: ["通知发出前已不需要(有人已处理)", "Notice not needed any more when its turn came"],
@@ -65,6 +68,8 @@ export const CAUSES = {
   wrong_function: ["回答的功能码不对", "wrong function"],
   wrong_length: ["回答的长度不对", "wrong length"],
   wrong_transaction: ["回答对不上问题", "wrong transaction"],
+  half_line: ["只收到半句", "half a line"],
+  foreign: ["别的用户的程序", "another user's program"],
   lane_full: ["队列满", "queue full"],
   bulk_full: ["设备状态太多,排不下", "too many device states"],
   merge_full: ["合并表满", "merge table full"],
@@ -115,6 +120,14 @@ export const CODES = {
   unknown_alarm: ["没有这条报警", "no such alarm"],
   unknown_target: ["没有这个地方或设备", "no such place or device"],
   expired: ["到达太晚", "too late"],
+  commands_off: ["不接受这个平台的操作", "no requests from there"],
+  verb_not_allowed: ["不允许平台做这项操作", "not allowed to platforms"],
+  point_not_allowed: ["不允许平台操作这个点", "point not allowed to platforms"],
+  invalid: ["请求有误", "wrong request"],
+  request_id_reused: ["编号重复使用", "id used twice"],
+  too_many: ["太频繁", "too many"],
+  busy: ["没有结果的太多", "too many open"],
+  no_answer: ["没有及时回答", "no answer in time"],
 };
 
 // A code that has no words yet is shown in brackets after words that say so.
