@@ -6,8 +6,8 @@ uplink's role and allow-list, belongs to the downlink. The gateway decides (ADR 
 How an uplink uses it: check nothing but its own wire, make the `Request`, ``answer = await context.ask(request)`` in a
 task of its own (at most `MAX_OPEN` at a time are carried; more are refused as ``busy``), and tell the platform what
 came back. It never raises, and ends at the latest `GRACE_S` after the request's deadline. The same id asked again, also
-after either process was killed, gets the first answer and no second act; it is on record for seven days. A protocol that
-counts its ids anew at each session needs something of the session in `Request.id`, else an old answer comes back.
+after either process was killed, gets the first answer and no second act; it is on record for seven days. A protocol
+that counts its ids anew at each session needs something of the session in `Request.id`, else an old answer comes back.
 
 Codes of a refusal are those of the alarm table (``stale_version``, ``already_taken``, ``expired``, ``held``,
 ``never_by_software``, ...) and those of `Code`. ``detail["words"]`` is the refusal in sentences, ``{"zh", "en"}``;

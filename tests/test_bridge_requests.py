@@ -136,7 +136,7 @@ async def test_the_response_says_what_became_of_it(tmp_path: Path) -> None:
             assert [each.verb for each in heard] == [Verb.TAKE] * 2
             assert uplink.counts == {
                 "requests": 2, "requests_refused": 2, "requests_dropped": 0, "requests_unheard": 0,
-                "is_listening": 1,
+                "is_listening": 1, "not_selected": 0,
             }  # fmt: skip
 
 
