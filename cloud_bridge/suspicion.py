@@ -13,7 +13,6 @@ from typing import NamedTuple
 from gateway.model import Lane
 
 _REFUSALS = {Lane.ALARM: 6, Lane.TELEMETRY: 3}  # an alarm is given up later
-_MOST_STRUCK = 64
 
 
 class Row(NamedTuple):
@@ -28,7 +27,7 @@ class Suspicion:
 
     def __init__(self) -> None:
         self._suspects: set[Row] = set()
-        self._strikes: dict[Row, int] = {}  # of each by itself: a bad row in each lane must not hide the other
+        self._strikes: dict[Lane, tuple[Row, int]] = {}  # of each lane: a bad row in each must not hide the other
 
     @property
     def is_careful(self) -> bool:
@@ -38,7 +37,8 @@ class Suspicion:
     def answered(self, row: Row) -> None:
         """The platform took this row (or it was put aside): it is no suspect."""
         self._suspects.discard(row)
-        self._strikes.pop(row, None)
+        if row == self._struck(row.lane)[0]:
+            del self._strikes[row.lane]
 
     def refused(self, in_flight: Iterable[Row]) -> Row | None:
         """The platform ended a working session with these rows in flight; returns the row to put aside, if proved."""
@@ -51,8 +51,11 @@ class Suspicion:
         return self._strike(row)
 
     def _strike(self, row: Row) -> Row | None:
-        strikes = self._strikes.pop(row, 0) + 1
-        self._strikes[row] = strikes
-        while len(self._strikes) > _MOST_STRUCK:  # rows that were given up meanwhile are never answered
-            del self._strikes[next(iter(self._strikes))]
+        """One more refusal of this row; one of another row of its lane in between starts anew."""
+        before, strikes = self._struck(row.lane)
+        strikes = strikes + 1 if row == before else 1
+        self._strikes[row.lane] = row, strikes
         return row if strikes >= _REFUSALS[row.lane] else None
+
+    def _struck(self, lane: Lane) -> tuple[Row | None, int]:
+        return self._strikes.get(lane, (None, 0))
