@@ -74,7 +74,11 @@ PROMISED = {
         "clock step", "never notified twice for one reason to one person", "delivered, stored or evaluated",
         "two kinds of channel", "failed channel is a fault", "unsynchronised",
     ),
-    9: ("dead at the start", "damaged database"),
+    9: (
+        "dead at the start", "damaged database",
+        "exactly one wins", "who did what in between", "never carried out late", "no second act", "`commands:`",
+        "gas valve", "on record", "cannot be forged", "half lines", "nothing is done later", "Names of people",
+    ),
 }  # fmt: skip
 
 

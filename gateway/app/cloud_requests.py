@@ -139,7 +139,6 @@ class CloudRequests:
         self._counters = counters
         self._meant: OrderedDict[str, tuple[object, ...]] = OrderedDict()  # by request id
         self._waiting: dict[str, list[asyncio.Future[CommandResult]]] = {}  # by command id
-        self._ended: OrderedDict[str, CommandResult] = OrderedDict()  # the latest
         self._audits: set[asyncio.Task[None]] = set()
 
     @property
@@ -151,9 +150,6 @@ class CloudRequests:
         """What has been committed: the ends of commands that platforms wait for."""
         for result in step.results:
             if isinstance(result, CommandResult) and result.command_id.startswith(_OPERATION):
-                self._ended[result.command_id] = result
-                if len(self._ended) > _REMEMBERED:
-                    self._ended.popitem(last=False)
                 for waiter in self._waiting.pop(result.command_id, ()):
                     if not waiter.done():
                         waiter.set_result(result)
@@ -248,12 +244,10 @@ class CloudRequests:
 
     async def _outcome(self, command_id: str, deadline_s: float) -> dict[str, Any]:
         """How the command of an accepted request ended; ``unknown`` where that did not come in time."""
+        # First the ear, then the look into the record: what ends in between is heard.
         waiter: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(command_id, []).append(waiter)
         try:
-            known = self._ended.get(command_id)
-            if known is not None:
-                return _ended(known.outcome.value, known.readback, known.detail)
             async with asyncio.timeout(max(0.0, deadline_s - self._clock.now().mono_s)):
                 row = await self._port.operation(command_id)
                 if row is not None and row["outcome"] is not None:
