@@ -66,6 +66,37 @@ class Answer(NamedTuple):
 Ask = Callable[[Request], Awaitable[Answer]]  # never raises but for a cancellation
 
 
+_WORDS: dict[Code, tuple[str, str]] = {
+    Code.COMMANDS_OFF: (
+        "没有执行:本网关不接受这个平台的操作。",
+        "Not done: this gateway takes no requests from there.",
+    ),
+    Code.VERB_NOT_ALLOWED: (
+        "没有执行:本网关不允许平台做这项操作。",
+        "Not done: this gateway does not let the platform do this.",
+    ),
+    Code.POINT_NOT_ALLOWED: (
+        "没有执行:本网关不允许平台操作这个点。",
+        "Not done: this gateway does not let the platform set this point.",
+    ),
+    Code.INVALID: ("没有执行:请求内容有误。", "Not done: the request is wrong."),
+    Code.REUSED: ("没有执行:这个编号已用于另一个操作。", "Not done: this id was used for something else."),
+    Code.TOO_MANY: ("没有执行:请求太频繁,请稍后再试。", "Not done: too many requests. Try again in a moment."),
+    Code.BUSY: ("没有执行:还有太多请求没有结果。", "Not done: too many requests are without an answer."),
+    Code.UNREACHABLE: ("没有执行:网关程序不在运行。", "Not done: the gateway's program is not running."),
+    Code.NO_ANSWER: (
+        "网关没有及时回答,操作可能生效也可能没有:请看报警的状态,或用同一个编号重发。",
+        "No answer in time; it may or may not have happened: look at the alarm, or repeat the same id.",
+    ),
+}
+
+
+def not_done(code: Code, **detail: Any) -> Answer:
+    """A refusal that is not the alarm table's, with its words."""
+    zh, en = _WORDS[code]
+    return Answer(False, code, {**detail, "words": {"zh": zh, "en": en}})
+
+
 async def refuse(_: Request) -> Answer:
     """The `Ask` of an uplink without ``commands:``: nothing is accepted from there."""
-    return Answer(is_accepted=False, code=Code.COMMANDS_OFF)
+    return not_done(Code.COMMANDS_OFF)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 import structlog
 
-from cloud_bridge.ask import GRACE_S, LONGEST_S, MAX_OPEN, PER_S, Answer, Ask, Code, Request, refuse
+from cloud_bridge.ask import GRACE_S, LONGEST_S, MAX_OPEN, PER_S, Answer, Ask, Code, Request, not_done, refuse
 from cloud_bridge.pace import RateLimit
 from cloud_bridge.settings import Commands
 from gateway.clock import Clock
@@ -28,23 +28,6 @@ SOCKET_FILE = "downlink.sock"
 MAX_LINE = 65_536  # bytes of one request or answer, with its end
 
 _log = structlog.get_logger(__name__)
-
-_WORDS: dict[Code, tuple[str, str]] = {
-    Code.INVALID: ("没有执行:请求内容有误。", "Not done: the request is wrong."),
-    Code.TOO_MANY: ("没有执行:请求太频繁,请稍后再试。", "Not done: too many requests. Try again in a moment."),
-    Code.BUSY: ("没有执行:还有太多请求没有结果。", "Not done: too many requests are without an answer."),
-    Code.UNREACHABLE: ("没有执行:网关程序不在运行。", "Not done: the gateway's program is not running."),
-    Code.NO_ANSWER: (
-        "网关没有及时回答,操作可能生效也可能没有:请看报警的状态,或用同一个编号重发。",
-        "No answer in time; it may or may not have happened: look at the alarm, or repeat the same id.",
-    ),
-}
-
-
-def not_done(code: Code, **detail: Any) -> Answer:
-    """A refusal that was not the gateway's."""
-    zh, en = _WORDS[code]
-    return Answer(False, code, {**detail, "words": {"zh": zh, "en": en}})
 
 
 @contextlib.contextmanager

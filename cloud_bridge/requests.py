@@ -20,8 +20,7 @@ from typing import Any
 import orjson
 import structlog
 
-from cloud_bridge.ask import LONGEST_S, MAX_OPEN, PER_S, Answer, Code, Request
-from cloud_bridge.downlink import not_done
+from cloud_bridge.ask import LONGEST_S, MAX_OPEN, PER_S, Answer, Code, Request, not_done
 from cloud_bridge.pace import RateLimit
 from cloud_bridge.uplink import Context
 from gateway.model import Now, Verb
@@ -131,7 +130,7 @@ class Requests:
             "is_accepted": answer.is_accepted,
             "code": answer.code,
             "version": answer.version,
-            "detail": dict(answer.detail),
+            "detail": dict(self._context.selection.answer(answer.detail)),
         }
         return orjson.dumps(body, default=str)
 

@@ -205,7 +205,7 @@ class OwnBox:
     """The gateway's core without its edges, in this process: engine, pipeline, store, effects, the downlink's end."""
 
     def __init__(self, directory: Path, commands: Commands | None, *, is_personal: bool = False) -> None:
-        params = _Params(commands=commands, personal=is_personal)
+        params = Common(commands=commands, personal=is_personal)
         uplinks = (Uplink("cloud", "mqtt", params), Uplink("deaf", "mqtt", Common()))
         self.site = replace(a_site(is_pulse=False), data_dir=str(directory), uplinks=uplinks)
         self.clock = SystemClock()
@@ -290,7 +290,3 @@ class OwnBox:
             self._writer.shutdown()
             self.journal.close()
             assert all(isinstance(each, asyncio.CancelledError) for each in ends), ends
-
-
-class _Params(Common):
-    personal: bool = False

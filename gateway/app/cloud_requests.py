@@ -1,8 +1,8 @@
-"""What platforms ask, decided as at the console: who may ask at all, the way through the engine, the words.
+"""What platforms ask, decided as at the console: who may ask at all, and the way through the engine.
 
 An uplink has what its ``commands:`` say: a role, verbs, points. Everything else (versions, states, roles, deadlines,
 what holds an output, gas valves) is the engine's, the same as for the console: there is no second policy here. How a
-request gets here is `gateway.app.downlink`'s.
+request gets here is `gateway.app.downlink`'s; what is told of a refusal, `gateway.app.cloud_words`'.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Protocol
@@ -21,13 +20,13 @@ from zoneinfo import ZoneInfo
 import orjson
 import structlog
 
-from cloud_bridge.ask import LONGEST_S, PER_S, Code
+from cloud_bridge.ask import LONGEST_S, PER_S, Code, not_done
 from cloud_bridge.pace import RateLimit
 from cloud_bridge.settings import Commands, Common
+from gateway.app.cloud_words import Words
 from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.model import (
-    SYSTEM,
     Actor,
     AlarmEvent,
     CommandResult,
@@ -40,7 +39,6 @@ from gateway.model import (
 )
 from gateway.rules.table import ARGUMENTS
 from gateway.rules.verbs import MAX_TEXT
-from gateway.web.texts import ROLE_NAMES, conflict, refusal
 
 _ID = "cloud/"
 _OPERATION = "operate:" + _ID  # what the command of such a request is called
@@ -48,35 +46,12 @@ _OPTIONAL = {Verb.MARK: ("key", "minutes"), Verb.UNMARK: ("key", "reason")}
 _MOST_TEXT = 200  # characters of an id, a user's name, an alarm's id (of which there is one a point)
 _MOST_ALARM_ID = 1_000
 _REMEMBERED = 1_024
-_MOST_BETWEEN = 20
 _RESULT_S = 2.0  # beyond the deadline: the result of a command is on its way
 _AUDIT_EVERY_S = 1.0
 
 _OURS = frozenset(map(str, Code))  # the engine counts its own refusals
 
 _log = structlog.get_logger(__name__)
-
-_WORDS: dict[Code, tuple[str, str]] = {
-    Code.COMMANDS_OFF: (
-        "没有执行:本网关不接受这个平台的操作。",
-        "Not done: this gateway takes no requests from there.",
-    ),
-    Code.VERB_NOT_ALLOWED: (
-        "没有执行:本网关不允许平台做这项操作。",
-        "Not done: this gateway does not let the platform do this.",
-    ),
-    Code.POINT_NOT_ALLOWED: (
-        "没有执行:本网关不允许平台操作这个点。",
-        "Not done: this gateway does not let the platform set this point.",
-    ),
-    Code.INVALID: ("没有执行:请求内容有误。", "Not done: the request is wrong."),
-    Code.REUSED: ("没有执行:这个编号已用于另一个操作。", "Not done: this id was used for something else."),
-    Code.TOO_MANY: ("没有执行:请求太频繁,请稍后再试。", "Not done: too many requests. Try again in a moment."),
-    Code.NO_ANSWER: (
-        "网关没有及时回答,操作可能生效也可能没有:请看报警的状态,或用同一个编号重发。",
-        "No answer in time; it may or may not have happened: look at the alarm, or repeat the same id.",
-    ),
-}
 
 
 class Asked(NamedTuple):
@@ -114,10 +89,10 @@ Audit = Callable[[Actor, str, Mapping[str, Any]], Awaitable[None]]
 class _Uplink:
     """What one platform may do, and how fast."""
 
-    def __init__(self, name: str, params: Common, now_s: float) -> None:
+    def __init__(self, name: str, params: Common, zone: ZoneInfo, now_s: float) -> None:
         self.name = name
         self.commands: Commands | None = params.commands
-        self.is_personal = bool(getattr(params, "personal", False))  # may it be told who somebody is?
+        self.words = Words(name, zone, is_personal=params.personal)
         self.limit = RateLimit(PER_S, now_s)
         self.audit_due_s = float("-inf")
 
@@ -126,13 +101,12 @@ class CloudRequests:
     """Takes requests of platforms to the engine, and says what became of them."""
 
     def __init__(self, site: Site, port: Port, audit: Audit, clock: Clock, counters: Counters) -> None:
-        now_s = clock.now().mono_s
+        zone, now_s = ZoneInfo(site.timezone), clock.now().mono_s
         self._uplinks = {
-            each.id: _Uplink(each.id, each.params, now_s)
+            each.id: _Uplink(each.id, each.params, zone, now_s)
             for each in site.uplinks
             if isinstance(each.params, Common) and each.params.commands is not None
         }
-        self._zone = ZoneInfo(site.timezone)
         self._port = port
         self._audit = audit
         self._clock = clock
@@ -225,22 +199,7 @@ class CloudRequests:
         if reply.is_accepted:
             return _answer(reply, dict(reply.detail))
         events = await self._port.events(request.alarm_id) if request.alarm_id else ()
-        because = conflict(request.verb.value, reply.code, request.version, events)
-        detail = {**reply.detail, **_who(uplink, reply.detail, events)}
-        between = [each for each in events if each.version > request.version]
-        if between:
-            detail["between"] = [_line(uplink, each) for each in between[-_MOST_BETWEEN:]]
-        detail["words"] = {
-            language: refusal(
-                reply.code,
-                {**detail, "who": detail.get("who") or _role_name(reply.detail, events, language)},
-                language,
-                self._zone,
-                because and _seen_by(uplink, because, language),
-            )
-            for language in ("zh", "en")
-        }
-        return _answer(reply, detail)
+        return _answer(reply, uplink.words.detail(request, reply, events))
 
     async def _outcome(self, command_id: str, deadline_s: float) -> dict[str, Any]:
         """How the command of an accepted request ended; ``unknown`` where that did not come in time."""
@@ -324,8 +283,7 @@ def _out_of_bounds(commands: Commands, asked: Asked) -> Code | None:
 
 
 def _refused(code: Code) -> dict[str, Any]:
-    zh, en = _WORDS[code]
-    return {"is_accepted": False, "code": str(code), "detail": {"words": {"zh": zh, "en": en}}, "version": 0}
+    return {"is_accepted": False, "code": str(code), "detail": not_done(code).detail, "version": 0}
 
 
 def _answer(reply: Reply, detail: dict[str, Any]) -> dict[str, Any]:
@@ -334,48 +292,3 @@ def _answer(reply: Reply, detail: dict[str, Any]) -> dict[str, Any]:
 
 def _ended(outcome: str, readback: Value | None, detail: str) -> dict[str, Any]:
     return {"outcome": outcome, "readback": readback, "why": detail}
-
-
-# Who somebody is stays on the box, unless the uplink may have personal data: then the role is told.
-
-
-def _is_known(uplink: _Uplink, name: str, role: str = "") -> bool:
-    """May the platform be told this name? The gateway's own, and those that came from there."""
-    return uplink.is_personal or SYSTEM.role == role or name == uplink.name or name.startswith(f"{uplink.name}:")
-
-
-def _who(uplink: _Uplink, detail: Mapping[str, Any], events: Sequence[AlarmEvent]) -> dict[str, str]:
-    """The names in a refusal as this platform may have them."""
-    roles = {each.actor.name: each.actor.role for each in events}
-    names = {key: str(detail[key]) for key in ("who", "taken_by", "closed_by") if detail.get(key)}
-    return {key: name if _is_known(uplink, name, roles.get(name, "")) else "" for key, name in names.items()}
-
-
-def _role_name(detail: Mapping[str, Any], events: Sequence[AlarmEvent], language: str) -> str:
-    """Who it was by role, for the sentence where the name is not told."""
-    roles = {each.actor.name: each.actor.role for each in events}
-    return _named(roles.get(str(detail.get("who", "")), ""), language)
-
-
-def _seen_by(uplink: _Uplink, event: AlarmEvent, language: str) -> AlarmEvent:
-    actor = event.actor
-    if _is_known(uplink, actor.name, actor.role):
-        return event
-    return replace(event, actor=actor._replace(name=_named(actor.role, language)))
-
-
-def _line(uplink: _Uplink, event: AlarmEvent) -> dict[str, Any]:
-    actor = event.actor
-    return {
-        "version": event.version,
-        "kind": event.kind,
-        "at": event.at.isoformat(),
-        "who": actor.name if _is_known(uplink, actor.name, actor.role) else "",
-        "role": actor.role,
-        "via": actor.via,
-    }
-
-
-def _named(role: str, language: str) -> str:
-    zh, en = ROLE_NAMES.get(role, ("有人", "somebody"))
-    return zh if language == "zh" else en

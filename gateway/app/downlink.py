@@ -19,8 +19,8 @@ from typing import Any, cast
 import orjson
 import structlog
 
-from cloud_bridge.ask import MAX_OPEN, Code
-from cloud_bridge.downlink import MAX_LINE, SOCKET_FILE, Lines, not_done, short_path
+from cloud_bridge.ask import MAX_OPEN, Code, not_done
+from cloud_bridge.downlink import MAX_LINE, SOCKET_FILE, Lines, short_path
 from cloud_bridge.pace import RateLimit
 from gateway.app.cloud_requests import Asked, CloudRequests, asked_of
 from gateway.clock import Clock
