@@ -138,6 +138,27 @@ async def test_a_door_is_opened_once_and_its_end_is_told(house: House) -> None:
     assert failed["detail"]["outcome"] in {"unconfirmed", "failed", "expired"}
 
 
+async def test_killed_in_the_middle_of_an_operation_its_end_is_told_all_the_same(house: House) -> None:
+    """kill -9 of the gateway while the door is being opened: after the start the same id hears how it ended (done again
+    within its deadline, or expired), and the record has one press."""
+    house.field.obeys = False
+    body = house.cloud.request("operate", args={"point": LOCK, "value": "true"}, for_s=100)
+    await house.cloud.send(body)
+    await until(lambda: len(house.field.to("L1")) == 1, 10)
+    house.gateway.kill()
+    house.field.obeys = True
+    await asyncio.to_thread(house.gateway.start)
+    await house.gateway.until_bus_up()
+    await house.until_listening()
+    again = await house.cloud.ask(body)
+    assert again["is_accepted"] is True
+    assert again["detail"]["outcome"] in {"done", "expired"}
+    assert (again["detail"]["outcome"] == "done") is (len(house.field.to("L1")) == 2)
+    assert (await house.cloud.ask(body))["detail"] == again["detail"]
+    presses = [each for each in await house.audit() if each[1] == "point.operate"]
+    assert len(presses) == 1
+
+
 async def test_what_is_not_allowed_is_refused_and_on_record(house: House) -> None:
     """A verb, a door, a value that the list does not have, a gas valve, something retained: nothing moves."""
     alarm = await house.fire()

@@ -149,7 +149,7 @@ class CloudRequests:
         if refused is not None:
             self._put_on_record(uplink, actor, asked, refused, now.mono_s)
             return _refused(refused)
-        left_s = min(asked.deadline_mono_s - now.mono_s, LONGEST_S)
+        left_s = max(-LONGEST_S, min(asked.deadline_mono_s - now.mono_s, LONGEST_S))
         request = OperatorRequest(
             f"{_ID}{uplink.name}/{asked.id}", actor, asked.verb, asked.alarm_id, asked.version,
             now.utc, now.utc + timedelta(seconds=left_s), asked.args,
