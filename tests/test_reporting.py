@@ -216,6 +216,20 @@ def test_what_is_held_goes_up_though_its_report_was_removed(tmp_path: Path) -> N
     journal.close()
 
 
+def test_a_damaged_row_keeps_no_gateway_from_starting(tmp_path: Path) -> None:
+    """What can be read of what was held is sent."""
+    journal = _journal(tmp_path)
+    _commit(journal, 0, _reading(20))
+    _commit(journal, 1, _reading(90, 1))
+    for name, body in (("a/b/c", "[1"), ("a/b/d", "[1, 2]"), ("a/b/e", '[1, 2, 9e99, "good", ""]')):
+        journal.connection.execute("INSERT INTO held_readings VALUES (?, ?)", (name, body))
+    journal.close()
+    journal = _journal(tmp_path)
+    journal.trim(_now(2))
+    assert _outbox(tmp_path) == [(POINT, 20), (POINT, 90)]
+    journal.close()
+
+
 def test_a_commit_that_fails_has_sent_nothing(tmp_path: Path) -> None:
     """The same batch again after the disk has refused it is sent, not taken for known."""
     journal = _journal(tmp_path)

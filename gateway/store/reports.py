@@ -5,6 +5,7 @@ What is held and for how long is `gateway.reporting`'s.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import apsw
@@ -17,8 +18,11 @@ SCHEMA = "CREATE TABLE held_readings (point_id TEXT PRIMARY KEY, body TEXT NOT N
 
 
 def read(db: apsw.Connection) -> list[Reading]:
-    """What waited when the gateway stopped, oldest first."""
-    found = [_reading(str(point_id), str(body)) for point_id, body in db.execute("SELECT * FROM held_readings")]
+    """What waited when the gateway stopped, oldest first; a damaged row keeps no gateway from starting."""
+    found = []
+    for point_id, body in db.execute("SELECT point_id, body FROM held_readings"):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            found.append(_reading(str(point_id), str(body)))
     return sorted(found, key=lambda each: (each.received_at, each.point_id))
 
 
