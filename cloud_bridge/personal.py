@@ -20,7 +20,6 @@ OPEN = frozenset({  # of an event's data: numbers, ids, words from the configura
     "occurrence", "class", "title", "place", "marks", "mark", "out_of_service", "shelved_until", "suppressed_by",
     "because", "by", "count", "real", "round", "stage", "after_s", "call", "minutes", "until", "command",
 })  # fmt: skip
-_SAID = frozenset({"note", "text", "reason", "cause"})  # of a detail of an answer
 
 
 def without_people(told: Mapping[str, Any], outcomes: Collection[str], *, is_personal: bool) -> dict[str, Any]:
@@ -40,12 +39,6 @@ def without_people(told: Mapping[str, Any], outcomes: Collection[str], *, is_per
         alarm["value"] = None
         event["data"].pop("value", None)
     return {**told, "event": event, "alarm": alarm}
-
-
-def answer_without_people(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """The detail of an answer to a platform: what happened and when, not who did it."""
-    names = {key: _name(detail[key]) for key in ("who", "taken_by", "shelved_by") if isinstance(detail.get(key), str)}
-    return {key: value for key, value in detail.items() if key not in _SAID} | names
 
 
 def _actor(actor: Mapping[str, Any]) -> dict[str, Any]:

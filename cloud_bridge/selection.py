@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from cloud_bridge.personal import answer_without_people, without_people
+from cloud_bridge.personal import without_people
 from cloud_bridge.settings import Common, Only
 from gateway.model import Device, Rule, Site
 
@@ -73,10 +73,6 @@ class Selection:
         rule = self._rules.get(str(alarm["rule_id"]))
         is_personal = self._is_of_people(str(alarm["point_id"]))
         return without_people(told, rule.outcomes if rule else (), is_personal=is_personal)
-
-    def answer(self, detail: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The detail of an answer to this platform, without people where they stay."""
-        return detail if self._is_personal else answer_without_people(detail)
 
     def _goes_up(self, point_id: str) -> bool:
         if not self._is_personal and self._is_of_people(point_id):

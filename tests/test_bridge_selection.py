@@ -212,14 +212,6 @@ def test_only_star_and_question_mark_are_special(glob: str, text: str, fits: boo
     assert matcher([glob])(text) is fits
 
 
-def test_an_answer_to_a_platform_names_nobody() -> None:
-    """Who has taken the alarm before: somebody; when and what are said."""
-    detail = {"who": "张伟", "what": "taken", "when": "2026-03-01", "version": 3, "taken_by": "张伟", "shelved_by": ""}
-    said = Selection(_site()).answer(detail)
-    assert said == {**detail, "who": KEPT, "taken_by": KEPT}
-    assert Selection(_site(), _common(personal=True)).answer(detail) == detail
-
-
 def test_rows_of_the_outbox_are_narrowed_reading_by_reading() -> None:
     """Of one row only what this platform may have goes into a message; nothing left is no message."""
     from cloud_bridge.encode import Encoder  # noqa: PLC0415 - beside its only use
