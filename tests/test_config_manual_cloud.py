@@ -30,15 +30,15 @@ def test_the_uplinks_and_rules_of_the_manual_have_no_mistake(tmp_path: Path) -> 
     target = tmp_path / "config"
     shutil.copytree(SAMPLE, target)
     whole = yaml.load((target / "gateway.yaml").read_text("utf-8"), yaml.BaseLoader)
-    for uplinks in _of("uplinks"):
-        whole["gateway"]["uplinks"] |= uplinks
+    for number, uplinks in enumerate(_of("uplinks")):
+        whole["gateway"]["uplinks"] |= {f"{name}-{number}": each for name, each in uplinks.items()}
     (target / "gateway.yaml").write_text(yaml.safe_dump(whole, allow_unicode=True), "utf-8")
     for rules in _of("rules"):
         (target / "rules" / "manual.yaml").write_text(yaml.safe_dump({"rules": rules}, allow_unicode=True), "utf-8")
     found = checked(target)
     assert found.site is not None, render(found.findings)
     assert {each.code for each in found.findings} <= {"W401", "W402"}, render(found.findings)
-    assert len(found.site.uplinks) >= 4
+    assert len(found.site.uplinks) >= 5
 
 
 def test_the_points_and_devices_of_the_manual_have_no_mistake() -> None:

@@ -78,6 +78,8 @@ PROMISED = {
         "dead at the start", "damaged database",
         "exactly one wins", "who did what in between", "never carried out late", "no second act", "`commands:`",
         "gas valve", "on record", "cannot be forged", "half lines", "nothing is done later", "Names of people",
+        "within the deadband", "Savings are counted", "events always go up", "what it asks for and no more",
+        "Personal words", "30 days ahead", "Secrets",
     ),
 }  # fmt: skip
 
