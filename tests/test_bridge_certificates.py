@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trustme
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_bridge.certificates import Endpoint, endpoint_of, ours, theirs, until
@@ -56,6 +56,7 @@ def test_the_end_of_a_certificate_is_read_from_its_file(tmp_path: Path, end: dat
     assert ours(Tls()) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_a_platform_sends_is_a_certificate_or_an_error(der: bytes) -> None:
     """No bytes can do more than be refused."""
