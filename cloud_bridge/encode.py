@@ -4,6 +4,8 @@ Topics, with the prefix ``shouwang``:
 
 - ``shouwang/<gateway>/alarm``: one event a message, id = event id, unique within ``epoch``
 - ``shouwang/<gateway>/telemetry``: readings of one outbox row, in chunks, id = ``<gateway>/<epoch>/<seq>/<chunk>``
+- ``shouwang/<gateway>/newest``: the newest values while older rows still wait, each of which comes again with the
+  history; id = ``<gateway>/<epoch>/newest/<seq>/<chunk>``
 - ``shouwang/<gateway>/state``: retained, ``online`` while a session is open, else ``offline`` (the will)
 
 Ids come from the outbox and are equal at every repeat: a platform drops what it has seen.
@@ -12,7 +14,7 @@ Ids come from the outbox and are equal at every repeat: a platform drops what it
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -116,6 +118,8 @@ class Encoder:
         )
         self._max_bytes = max_bytes
         self.state_topic = f"{prefix}/{gateway_id}/state"
+        self._newest_topic = f"{prefix}/{gateway_id}/newest"
+        self._newest_at = (0, 0)  # row and chunk of the next message
         self._topics = {each: f"{prefix}/{gateway_id}/{each.value}" for each in Lane}
 
     def state(self, *, is_online: bool) -> bytes:
@@ -144,21 +148,33 @@ class Encoder:
             raw = orjson.dumps({"r": rows})
         if len(raw) + 120 + len(self._id) <= self._max_bytes:  # the usual case: nothing is parsed
             return [Publication(topic, self._head(entry.seq, 0) + raw[1:])]
-        return [Publication(topic, payload) for payload in self._chunks(entry.seq, raw)]
+        chunks = self._chunks(_load(raw)["r"])
+        return [Publication(topic, self._head(entry.seq, chunk) + body) for chunk, body in enumerate(chunks)]
 
-    def _head(self, seq: int, chunk: int) -> bytes:
-        return b'{"v":%d,"id":%b,' % (VERSION, orjson.dumps(f"{self._id}/{self._epoch}/{seq}/{chunk}"))
+    def newest(self, rows: Iterable[Sequence[Any]], seq: int) -> list[Publication]:
+        """The messages of newest values of the rows up to ``seq``; more of them for one ``seq`` are counted on."""
+        chunk = self._newest_at[1] if self._newest_at[0] == seq else 0
+        of = f"newest/{seq}"
+        found = [
+            Publication(self._newest_topic, self._head(of, chunk + n) + body)
+            for n, body in enumerate(self._chunks(rows))
+        ]
+        self._newest_at = (seq, chunk + len(found))
+        return found
 
-    def _chunks(self, seq: int, raw: bytes) -> Iterator[bytes]:
-        chunk = 0
+    def _head(self, of: int | str, chunk: int) -> bytes:
+        return b'{"v":%d,"id":%b,' % (VERSION, orjson.dumps(f"{self._id}/{self._epoch}/{of}/{chunk}"))
+
+    def _chunks(self, rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
         texts: list[bytes] = []
         room = self._max_bytes - 120 - len(self._id)
         size = 0
-        for row in _load(raw)["r"]:
+        for row in rows:
             text = orjson.dumps(row)
             if texts and size + len(text) + 1 > room:
-                yield self._head(seq, chunk) + b'"r":[' + b",".join(texts) + b"]}"
-                chunk, texts, size = chunk + 1, [], 0
+                yield b'"r":[' + b",".join(texts) + b"]}"
+                texts, size = [], 0
             texts.append(text)
             size += len(text) + 1
-        yield self._head(seq, chunk) + b'"r":[' + b",".join(texts) + b"]}"
+        if texts:
+            yield b'"r":[' + b",".join(texts) + b"]}"

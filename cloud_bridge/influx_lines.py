@@ -8,7 +8,7 @@ written in a name at all: both are replaced, so that no content can become a sec
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -60,7 +60,7 @@ class Lines:
         self._known: dict[str, tuple[str, str]] = {}  # point id to (beginning of its line, type)
         self.without_value = 0  # readings that carry none: bad ones, and numbers that are not finite
 
-    def reading(self, row: list[Any]) -> bytes | None:
+    def reading(self, row: Sequence[Any]) -> bytes | None:
         """The line of ``[point_id, value, at_ms, received_at_ms, quality]``; None where there is no value."""
         point_id, value, at_ms = row[0], row[1], row[2]
         known = self._known.get(point_id)

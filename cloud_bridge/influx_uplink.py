@@ -25,6 +25,7 @@ from gateway.secret import SecretError, SecretRef
 
 _ROWS = 5_000
 _BATCH_BYTES = 250_000  # as in the outbox; some 30,000 lines
+_NEWEST_ROWS = 50_000  # that wait for a request under way
 _ANSWER_S = 300.0  # splitting a batch takes several requests; each has its own time limit
 _MAX_RETRY_AFTER_S = 300.0
 _NS_PER_S = 1_000_000_000
@@ -88,23 +89,31 @@ class InfluxUplink:
         self._selection = context.selection
         self._not_selected = dict.fromkeys(Lane, 0)  # a lane is written by one thread at a time
         self._lines = Lines(describe(context.site))  # of telemetry: one batch at a time
+        self._newest_lines = Lines(describe(context.site))  # these go at the same time
+        self._newest_rows: list[Sequence[Any]] = []
+        self._is_telling = False
+        self._counts = {"newest": 0, "newest_left_out": 0}
         self._threads: ThreadPoolExecutor | None = None
         self._client: Any = None
         self._api: Any = None
-        self._busy: set[asyncio.Future[Delivery]] = set()
+        self._busy: set[asyncio.Future[Any]] = set()
         self._alive_s = float("-inf")  # monotonic: when it last said that it is there
 
     @property
     def counts(self) -> dict[str, int]:
-        """Readings that carried no value (bad ones), and rows of which nothing is for this platform."""
-        return {"without_value": self._lines.without_value, "not_selected": sum(self._not_selected.values())}
+        """Readings without a value (bad ones), rows of which nothing is for this platform, newest values sent or not."""
+        return {
+            "without_value": self._lines.without_value,
+            "not_selected": sum(self._not_selected.values()),
+            **self._counts,
+        }
 
     async def open(self) -> None:
         """Make the client; the first write shows whether the server is there."""
         if self._busy:
             raise UplinkError("a write of the last session still hangs")
         loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(len(Lane), "influxdb")
+        self._threads = ThreadPoolExecutor(len(Lane) + 1, "influxdb")  # newest values hold up neither lane
         try:
             await loop.run_in_executor(self._threads, self._connect)
         except (SecretError, OSError) as error:
@@ -135,6 +144,33 @@ class InfluxUplink:
         future.add_done_callback(self._busy.discard)
         return future
 
+    def newest(self, readings: Sequence[Sequence[Any]], seq: int) -> None:  # noqa: ARG002 - the lines carry their instants
+        """Write the lines that the history will write again: the same series, the same instants."""
+        chosen = self._selection.readings(readings)
+        if self._threads is None or len(self._newest_rows) >= _NEWEST_ROWS:
+            self._counts["newest_left_out"] += len(chosen)
+            return
+        self._newest_rows += chosen
+        if not self._is_telling:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Write what has gathered, then what has gathered meanwhile; one request at a time."""
+        rows, self._newest_rows = self._newest_rows, []
+        self._is_telling = bool(rows) and self._threads is not None
+        if not self._is_telling:
+            return
+        future = asyncio.get_running_loop().run_in_executor(self._threads, self._write_newest, rows)
+        self._busy.add(future)
+        future.add_done_callback(self._told)
+
+    def _told(self, future: asyncio.Future[tuple[str, int]]) -> None:
+        self._busy.discard(future)
+        if not future.cancelled():
+            outcome, count = future.result()
+            self._counts[outcome] += count
+        self._tell()
+
     async def ended(self) -> UplinkError:
         """HTTP keeps no session: this never ends."""
         never: asyncio.Future[UplinkError] = asyncio.get_running_loop().create_future()
@@ -142,6 +178,7 @@ class InfluxUplink:
 
     async def close(self) -> None:
         """Let go of the client; a write that still hangs is waited for by the next `open`."""
+        self._newest_rows = []
         threads, self._threads = self._threads, None
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
@@ -168,6 +205,16 @@ class InfluxUplink:
         kept = result.kept - rejected.keys()
         accepted = tuple(each.seq for each in entries if each.seq not in rejected and each.seq not in kept)
         return Delivery(accepted, rejected, tuple(sorted(kept)))
+
+    def _write_newest(self, rows: Sequence[Sequence[Any]]) -> tuple[str, int]:
+        """What to count. A refusal is no matter: the history brings these readings, and finds out what is wrong."""
+        lines = [line for row in rows if (line := self._newest_lines.reading(row)) is not None]
+        try:
+            if lines:
+                self._post(lines)
+        except (Refused, UplinkError):
+            return "newest_left_out", len(rows)
+        return "newest", len(rows)
 
     def _encode(self, entry: OutboxEntry) -> list[bytes]:
         if entry.lane is Lane.ALARM:
@@ -200,8 +247,11 @@ class InfluxUplink:
         from influxdb_client.rest import ApiException  # noqa: PLC0415 - loaded by _connect
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - as above
 
+        api = self._api
+        if api is None:
+            raise UplinkError("the session has ended")
         try:
-            self._api.write(self._params.bucket, record=b"\n".join(lines), write_precision="ns")
+            api.write(self._params.bucket, record=b"\n".join(lines), write_precision="ns")
         except ApiException as error:
             raise _failure(error) from error
         except (HTTPError, OSError) as error:

@@ -22,6 +22,7 @@ from gateway.secret import SecretError, SecretRef
 
 _OPEN_S = 15.0  # for TCP, TLS, CONNACK and the PUBACK of the state
 _GOODBYE_S = 1.0
+_NEWEST_UNSENT_BYTES = 64_000  # newest values are left out where so much waits for a slow line
 _IN_FLIGHT_BYTES = 400_000  # an alarm must not queue behind more than this in a slow socket
 
 
@@ -74,7 +75,8 @@ class MqttUplink:
             answer_s=params.answer,
             rate=params.rate,
         )
-        self.counts: dict[str, int] = {"not_selected": 0}
+        self._selection = context.selection
+        self.counts = {"not_selected": 0, "newest": 0, "newest_left_out": 0}
         self._requests = Requests(context, params.prefix, self.counts) if params.commands else None
         self._link: MqttLink | None = None
         self._session: asyncio.Task[None] | None = None
@@ -161,6 +163,16 @@ class MqttUplink:
         for topic, payload in messages:
             self._link.publish(topic, payload, 1).add_done_callback(acknowledged)
         return answer
+
+    def newest(self, readings: Sequence[Sequence[Any]], seq: int) -> None:
+        """Publish the newest values with QoS 0: nobody waits for them."""
+        chosen = self._selection.readings(readings)
+        if self._link is None or self._link.unsent > _NEWEST_UNSENT_BYTES:
+            self.counts["newest_left_out"] += len(chosen)
+            return
+        for topic, payload in self._encoder.newest(chosen, seq):
+            self._link.publish(topic, payload, 0)
+        self.counts["newest"] += len(chosen)
 
     def _failure(self, text: str) -> UplinkError:
         """A session that the broker ended after it had worked may have ended because of a row."""

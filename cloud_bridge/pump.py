@@ -16,6 +16,7 @@ import apsw
 
 from cloud_bridge.flight import Flight
 from cloud_bridge.ledger import Ledger
+from cloud_bridge.newest import Newest
 from cloud_bridge.pace import Backoff, RateLimit
 from cloud_bridge.status import Status
 from cloud_bridge.suspicion import Row, Suspicion
@@ -27,6 +28,7 @@ from gateway.store.outbox import OutboxReader
 _POLL_S = 0.5  # finds new rows when no byte comes through the pipe
 _LINGER_S = 0.1  # new telemetry gathers for so long: at 200 rows/s a twentieth of the looking
 _SETTLE_S = 0.5  # telemetry's cursor is written this often: a crash repeats at most so much
+_SLICE_S = 0.01  # between slices of the newest values where nothing else rings
 _MANY = 32  # at most so many rows are taken at a time from a full window
 
 
@@ -53,6 +55,7 @@ class Pump:
         self._bell = bell
         self.status = Status(name, uplink, ledger, clock, self._settled)
         self._suspicion = Suspicion()
+        self._newest = Newest(reader, bell)
         self._backoff = Backoff()
         self._flights: dict[Lane, Flight] = {}
         self._written: dict[Lane, int] = {}  # cursors as they are on disk
@@ -102,6 +105,7 @@ class Pump:
             await self._serve()
         except UplinkError as error:
             self.status.down(str(error))
+            self._newest.end(asyncio.get_running_loop().time(), is_refusal=error.is_refusal)
             await self._learn_from(error)
             pause_s = self._backoff.next_s(error.retry_after_s)
             is_asked = error.retry_after_s > 0
@@ -140,6 +144,17 @@ class Pump:
                     self._send_lane(lane, 1)
                 continue
             self._send_lane(lane, self._room(lane))
+            if lane is Lane.ALARM:
+                self._send_newest()
+
+    def _send_newest(self) -> None:
+        """A slice of the newest values, where history has a long way to go."""
+        now_s = asyncio.get_running_loop().time()
+        self._newest.look(now_s, self._flights[Lane.TELEMETRY].sent)
+        if self._newest.is_waiting and self._rate.allowance(now_s, 1):
+            slice_ = self._newest.next(now_s)
+            self._rate.spend(1)
+            self._uplink.newest(slice_.readings, slice_.seq)
 
     def _room(self, lane: Lane) -> int:
         """How many deliveries may start."""
@@ -187,6 +202,8 @@ class Pump:
         wait_s = min(_POLL_S, self._rate.wait_s or _POLL_S)
         if self._is_held:
             wait_s = min(wait_s, self._linger_until_s - asyncio.get_running_loop().time())
+        if self._newest.is_waiting:
+            wait_s = min(wait_s, max(_SLICE_S, self._rate.wait_s))
         return max(wait_s, 0.001)
 
     # Answers

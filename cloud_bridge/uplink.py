@@ -69,6 +69,14 @@ class Uplink(Protocol):
         """
         ...
 
+    def newest(self, readings: Sequence[Sequence[Any]], seq: int) -> None:
+        """Send the newest value of points at once, while older rows still wait; best effort, never settled.
+
+        ``readings`` are ``[point_id, value, at_ms, received_at_ms, quality]``, one per point, the newest of the rows
+        up to outbox row ``seq``. Called any time a session is open, several times for one ``seq``; never raises.
+        """
+        ...
+
     async def ended(self) -> UplinkError:
         """Wait until the session ends by itself; says why."""
         ...

@@ -82,6 +82,12 @@ class MqttLink:
         """True between CONNACK and the end of the session."""
         return self._is_up
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the socket."""
+        client = self._client
+        return 0 if client is None or client.buffered is None else client.buffered.unsent
+
     async def run(self) -> None:
         """Open a session and serve it until cancelled.
 

@@ -267,8 +267,8 @@ class Packet:
         if self.kind == 3:
             size = int.from_bytes(body[:2])
             self.topic = body[2 : 2 + size].decode()
-            self.mid = body[2 + size : 4 + size]
-            self.payload = body[4 + size :]
+            body = body[2 + size :]
+            self.mid, self.payload = (body[:2], body[2:]) if head & 6 else (b"", body)
 
 
 class StandIn:
@@ -289,7 +289,7 @@ class StandIn:
                     writer.write(b"\x20\x02\x00\x00")
                 elif packet.kind == 3:
                     self.published.append(packet)
-                    if self._answer(packet):
+                    if self._answer(packet) and packet.mid:
                         writer.write(b"\x40\x02" + packet.mid)
                 elif packet.kind == 12:
                     writer.write(b"\xd0\x00")

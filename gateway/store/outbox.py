@@ -129,7 +129,7 @@ class OutboxReader:
         Raises:
             StoreError: the gateway has not made its database yet.
         """
-        self._directory = directory
+        self.directory = directory
         self._db = open_reader(directory, GATEWAY_FILE)
         self.epoch = epoch(self._db)
 
@@ -153,7 +153,7 @@ class OutboxReader:
             apsw.CorruptError: nothing can be read behind it.
         """
         self._db.close()
-        self._db = open_reader(self._directory, GATEWAY_FILE)
+        self._db = open_reader(self.directory, GATEWAY_FILE)
         following = next_readable(self._db, _TABLES[lane], after)
         if following <= after + 1:
             raise apsw.CorruptError(f"nothing of {_TABLES[lane]} can be read behind row {after}")
@@ -172,6 +172,21 @@ class OutboxReader:
                 break
             found.append(OutboxEntry(seq, lane, codec.from_ms(at_ms), body))
         rows.close(force=True)  # ends the read transaction: the log can be checkpointed
+
+    def tail(self, lane: Lane, after: int, max_bytes: int) -> list[OutboxEntry]:
+        """The newest entries with ``seq > after``, descending: (but for the first) at most ``max_bytes``."""
+        found: list[OutboxEntry] = []
+        rows = self._db.execute(
+            f"SELECT seq, at_ms, body FROM {_TABLES[lane]} WHERE seq > ? ORDER BY seq DESC",  # noqa: S608 - a constant
+            (after,),
+        )
+        for seq, at_ms, body in rows:
+            max_bytes -= len(body)
+            if found and max_bytes < 0:
+                break
+            found.append(OutboxEntry(seq, lane, codec.from_ms(at_ms), body))
+        rows.close(force=True)
+        return found
 
     def backlog(self, lane: Lane, after: int) -> tuple[int, int]:
         """(entries, bytes) with ``seq > after``; bytes 0 where a damaged page hinders counting."""
