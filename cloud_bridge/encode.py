@@ -34,10 +34,11 @@ class EncodeError(Exception):
 
 
 class Publication(NamedTuple):
-    """One message of a topic."""
+    """One message of a topic; its id stands in the payload, too."""
 
     topic: str
     payload: bytes
+    id: str
 
 
 def telemetry_json(body: bytes) -> bytes:
@@ -136,10 +137,11 @@ class Encoder:
         chosen = self._selection
         if entry.lane is Lane.ALARM:
             whole = alarm(entry.body)
+            message_id = str(whole["id"])
             if chosen is None or chosen.is_whole:
-                return [Publication(topic, self._alarm_head + entry.body[1:])]
+                return [Publication(topic, self._alarm_head + entry.body[1:], message_id)]
             told = chosen_alarm(whole, chosen)
-            return [] if told is None else [Publication(topic, self._alarm_head + orjson.dumps(told)[1:])]
+            return [] if told is None else [Publication(topic, self._alarm_head + orjson.dumps(told)[1:], message_id)]
         raw = telemetry_json(entry.body)
         if chosen is not None and not chosen.keeps_every_point:
             rows = chosen.readings(_load(raw)["r"])
@@ -147,23 +149,23 @@ class Encoder:
                 return []
             raw = orjson.dumps({"r": rows})
         if len(raw) + 120 + len(self._id) <= self._max_bytes:  # the usual case: nothing is parsed
-            return [Publication(topic, self._head(entry.seq, 0) + raw[1:])]
+            return [self._publication(topic, entry.seq, 0, raw[1:])]
         chunks = self._chunks(_load(raw)["r"])
-        return [Publication(topic, self._head(entry.seq, chunk) + body) for chunk, body in enumerate(chunks)]
+        return [self._publication(topic, entry.seq, chunk, body) for chunk, body in enumerate(chunks)]
 
     def newest(self, rows: Iterable[Sequence[Any]], seq: int) -> list[Publication]:
         """The messages of newest values of the rows up to ``seq``; more of them for one ``seq`` are counted on."""
         chunk = self._newest_at[1] if self._newest_at[0] == seq else 0
-        of = f"newest/{seq}"
         found = [
-            Publication(self._newest_topic, self._head(of, chunk + n) + body)
+            self._publication(self._newest_topic, f"newest/{seq}", chunk + n, body)
             for n, body in enumerate(self._chunks(rows))
         ]
         self._newest_at = (seq, chunk + len(found))
         return found
 
-    def _head(self, of: int | str, chunk: int) -> bytes:
-        return b'{"v":%d,"id":%b,' % (VERSION, orjson.dumps(f"{self._id}/{self._epoch}/{of}/{chunk}"))
+    def _publication(self, topic: str, of: int | str, chunk: int, rest: bytes) -> Publication:
+        message_id = f"{self._id}/{self._epoch}/{of}/{chunk}"
+        return Publication(topic, b'{"v":%d,"id":%b,%b' % (VERSION, orjson.dumps(message_id), rest), message_id)
 
     def _chunks(self, rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
         texts: list[bytes] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,13 +16,17 @@ from cloud_bridge.encode import EncodeError, Encoder
 from cloud_bridge.requests import Requests
 from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
 from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
-from gateway.model import Delivery, OutboxEntry
+from gateway.model import Delivery, Lane, OutboxEntry
 from gateway.mqtt_link import LinkError, LinkOptions, MqttLink, TlsOptions
+from gateway.mqtt_options import PublishRefusedError, VersionRefusedError
+from gateway.mqtt_packets import json_properties
 from gateway.secret import SecretError, SecretRef
 
 _OPEN_S = 15.0  # for TCP, TLS, CONNACK and the PUBACK of the state
 _GOODBYE_S = 1.0
 _NEWEST_UNSENT_BYTES = 64_000  # newest values are left out where so much waits for a slow line
+_REFUSES_ALL = frozenset({0x87, 0x97})  # not authorized, quota exceeded: no row is to blame
+_REFUSED_ALL_S = 10.0
 _IN_FLIGHT_BYTES = 400_000  # an alarm must not queue behind more than this in a slow socket
 
 
@@ -41,6 +45,7 @@ class MqttParams(Common):
     max_message: int = Field(default=32_768, ge=8_192, le=61_440)  # bytes of a telemetry message
     answer: Seconds = Field(default=20.0, ge=2, le=300)  # without a PUBACK for so long, the session is given up
     keepalive: Seconds = Field(default=30.0, ge=5, le=600)
+    version: Literal["auto", "5", "3.1.1"] = "auto"  # auto: MQTT 5, or 3.1.1 where the broker does not speak it
 
     @model_validator(mode="after")
     def _one_way(self) -> MqttParams:
@@ -76,16 +81,29 @@ class MqttUplink:
             rate=params.rate,
         )
         self._selection = context.selection
-        self.counts = {"not_selected": 0, "newest": 0, "newest_left_out": 0}
+        self.counts = {"not_selected": 0, "newest": 0, "newest_left_out": 0, "unheard": 0}
         self._requests = Requests(context, params.prefix, self.counts) if params.commands else None
         self._link: MqttLink | None = None
         self._session: asyncio.Task[None] | None = None
         self._is_open = False
         self._reason = ""  # why the session ended
+        self._is_v5 = params.version != "3.1.1"
+        self._unheard = 0  # of the sessions before this one
 
     async def open(self) -> None:
         """Connect, and say that the gateway is online: the PUBACK of that shows that the broker takes messages."""
+        try:
+            await self._open()
+        except UplinkError as error:
+            if self._params.version != "auto" or not isinstance(error.__cause__, VersionRefusedError):
+                raise
+            await self.close()
+            self._is_v5 = False  # until the bridge is started again
+            await self._open()
+
+    async def _open(self) -> None:
         up = asyncio.Event()
+        self._unheard = self.counts["unheard"]
         self._is_open, self._reason = False, ""
         hear = None if self._requests is None else self._requests.hear
         self._link = MqttLink(self._options(), on_message=hear, on_up=lambda _: up.set(), on_down=self._note)
@@ -123,6 +141,7 @@ class MqttUplink:
             password=password,
             tls=tls,
             keepalive_s=int(params.keepalive),
+            version=5 if self._is_v5 else 4,
             will=(self._encoder.state_topic, self._encoder.state(is_online=False)),
         )
 
@@ -131,7 +150,8 @@ class MqttUplink:
 
     async def _say(self, *, is_online: bool) -> None:
         assert self._link is not None
-        await self._link.publish(self._encoder.state_topic, self._encoder.state(is_online=is_online), 1, retain=True)
+        state = self._encoder.state(is_online=is_online)
+        await self._link.publish(self._encoder.state_topic, state, 1, retain=True, properties=json_properties())
 
     def deliver(self, entries: Sequence[OutboxEntry]) -> asyncio.Future[Delivery]:
         """Publish one row; it is accepted at the last PUBACK of its messages."""
@@ -147,21 +167,25 @@ class MqttUplink:
             self.counts["not_selected"] += 1
             answer.set_result(Delivery(accepted=(entry.seq,)))
             return answer
-        waiting = len(messages)
+        waiting, link = len(messages), self._link
 
         def acknowledged(ack: asyncio.Future[None]) -> None:
             nonlocal waiting
             waiting -= 1
             error = ack.exception()
+            self.counts["unheard"] = self._unheard + link.unheard
             if answer.done():
                 return
             if error is not None:
-                answer.set_exception(self._failure(str(error)))
+                answer.set_exception(self._failure(error))
             elif not waiting:
                 answer.set_result(Delivery(accepted=(entry.seq,)))
 
-        for topic, payload in messages:
-            self._link.publish(topic, payload, 1).add_done_callback(acknowledged)
+        is_urgent = entry.lane is Lane.ALARM
+        for topic, payload, message_id in messages:
+            link.publish(
+                topic, payload, 1, is_urgent=is_urgent, properties=json_properties(message_id)
+            ).add_done_callback(acknowledged)
         return answer
 
     def newest(self, readings: Sequence[Sequence[Any]], seq: int) -> None:
@@ -170,13 +194,19 @@ class MqttUplink:
         if self._link is None or self._link.unsent > _NEWEST_UNSENT_BYTES:
             self.counts["newest_left_out"] += len(chosen)
             return
-        for topic, payload in self._encoder.newest(chosen, seq):
-            self._link.publish(topic, payload, 0)
+        for topic, payload, message_id in self._encoder.newest(chosen, seq):
+            self._link.publish(topic, payload, 0, properties=json_properties(message_id))
         self.counts["newest"] += len(chosen)
 
-    def _failure(self, text: str) -> UplinkError:
+    def _failure(self, error: BaseException | str) -> UplinkError:
         """A session that the broker ended after it had worked may have ended because of a row."""
-        return UplinkError(self._reason or text, is_refusal=bool(self._reason))
+        if isinstance(error, PublishRefusedError):
+            return UplinkError(
+                f"the platform refuses a message: {error}",
+                retry_after_s=_REFUSED_ALL_S if error.reason in _REFUSES_ALL else 0.0,
+                is_refusal=error.reason not in _REFUSES_ALL,
+            )
+        return UplinkError(self._reason or str(error), is_refusal=bool(self._reason))
 
     async def ended(self) -> UplinkError:
         """Wait for the end of the session."""

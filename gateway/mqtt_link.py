@@ -3,7 +3,7 @@
 As shipped, paho reads a message with four system calls and writes each acknowledgement with one. Here it is given a
 socket object that reads and writes through buffers (its ``_create_socket`` is overridden: the one private method we
 touch, pinned by version and held by ``tests/test_mqtt_link.py``), so that one system call serves a burst. The packets
-that come by the thousand, PUBLISH and its PUBACK, pass by paho (`mqtt_packets`, ADR 0004); paho sees whole packets.
+that come and go by the thousand, PUBLISH and PUBACK, pass by paho (`mqtt_packets`, ADR 0004); paho sees whole packets.
 
 One `MqttLink.run` is one session with one paho client: nothing is queued across sessions. Topics, payloads and
 what to do after a lost session belong to the caller.
@@ -18,10 +18,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 
-from gateway.mqtt_options import LinkError, LinkOptions, Message, TlsOptions
-from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, publish_in, publish_of
+from gateway.mqtt_books import Books
+from gateway.mqtt_client import connect, filters_of, new_client
+from gateway.mqtt_options import LinkError, LinkOptions, Message, PublishRefusedError, TlsOptions, VersionRefusedError
+from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, puback_in, publish_in, publish_of
 from gateway.mqtt_socket import BufferedSocket, Paho
 
 __all__ = ["LinkError", "LinkOptions", "Message", "MqttLink", "TlsOptions"]
@@ -30,6 +32,10 @@ _PACKETS_PER_TURN = 128  # then the loop gets its turn: an alarm must not wait b
 _MAX_UNSENT_BYTES = 4_000_000
 _MAX_PACKET_BYTES = 2_000_000
 _MAX_STALL_S = 5.0
+_LARGEST_PACKET = 268_435_460
+_CONNACK = 2
+_BAD_VERSION = 0x84
+_TOO_LARGE = 0x95
 
 
 def _future() -> asyncio.Future[None]:
@@ -69,7 +75,9 @@ class MqttLink:
         self._client: Paho | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._waiting: dict[int, asyncio.Future[None]] = {}  # by message id: PUBACK, SUBACK
+        self._books = Books(lambda _: None)
+        self._is_v5 = False
+        self._max_packet = _LARGEST_PACKET
         self._session = 0
         self._is_up = False
         self._is_flushing = False
@@ -100,10 +108,12 @@ class MqttLink:
         self._is_parsing = False
         self._unsent_since_s = None
         self._options = self._ask_options()
+        self._is_v5, self._max_packet = self._options.version == 5, _LARGEST_PACKET
         client = self._client = self._new_client()
         try:
-            await loop.run_in_executor(None, self._connect, client)
+            await loop.run_in_executor(None, connect, client, self._options)
             assert client.buffered is not None
+            self._books = Books(client.buffered.send)
             client.buffered.on_close = self._unwatch
             loop.add_reader(client.buffered.fileno(), self._readable)
             self._flush_soon()
@@ -115,36 +125,47 @@ class MqttLink:
         finally:
             self._close(client)
 
+    @property
+    def unheard(self) -> int:
+        """PUBLISHes of this session that the broker took though nobody has subscribed to them (MQTT 5)."""
+        return self._books.unheard
+
     def publish(
-        self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False, is_urgent: bool = False
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 1,
+        *,
+        retain: bool = False,
+        is_urgent: bool = False,
+        properties: bytes = b"",
     ) -> asyncio.Future[None]:
         """Send one message; the future resolves at PUBACK (QoS 1) or at once (QoS 0), or fails with `LinkError`.
 
         ``is_urgent`` writes it to the socket before anything else happens, instead of with what else is due.
+        ``properties`` (`mqtt_packets.json_properties`) go with it where MQTT 5 is spoken.
         """
         client = self._client
         if client is None or not self._is_up or client.buffered is None:
             return _failed("not connected")
         if client.buffered.unsent > _MAX_UNSENT_BYTES:
             return _failed("the broker does not read: too much is unsent")
-        mid = 0
+        mid = self._books.next_mid() if qos else 0
+        packet = publish_of(topic, payload, retain=retain, mid=mid, properties=properties if self._is_v5 else None)
+        future = _future()
+        if len(packet) > self._max_packet:
+            future.set_exception(PublishRefusedError(_TOO_LARGE))
+            return future
         if qos:
-            info = client.publish(topic, payload, qos, retain)
-            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return _failed(str(info.rc))
-            mid = info.mid
-        else:  # settled at once: paho's books would only delay it
-            client.buffered.send(publish_of(topic, payload, retain=retain))
+            self._books.publish(mid, packet, future, is_urgent=is_urgent)
+        else:
+            client.buffered.send(packet)
+            future.set_result(None)
         if is_urgent:
             self._flush()
             os.sched_yield()  # woken on this core, the broker would wait until all that is left to do here is done
         else:
             self._flush_soon()
-        future = _future()
-        if mid:
-            self._waiting[mid] = future
-        else:
-            future.set_result(None)
         return future
 
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> asyncio.Future[None]:
@@ -153,11 +174,11 @@ class MqttLink:
         if self._client is None or not self._is_up:
             future.set_exception(LinkError("not connected"))
             return future
-        code, mid = self._client.subscribe(list(filters))
+        code, mid = self._client.subscribe(filters_of(filters, self._options.version))
         if mid is None or code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             future.set_exception(LinkError(str(code)))
         else:
-            self._waiting[mid] = future
+            self._books.subscribe(mid, future)
         self._flush_soon()
         return future
 
@@ -170,40 +191,11 @@ class MqttLink:
             self._flush_soon()
 
     def _new_client(self) -> Paho:
-        options = self._options
-        client = Paho(
-            CallbackAPIVersion.VERSION2,
-            client_id=options.client_id,
-            clean_session=options.clean_session,
-            protocol=MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        client.connect_timeout = options.connect_timeout_s
-        client.max_inflight_messages_set(0)  # the caller keeps its own window
-        if options.username:
-            client.username_pw_set(options.username, options.password)
-        if options.tls:
-            try:
-                client.tls_set_context(options.tls.context())
-            except (OSError, ValueError) as error:
-                raise LinkError(f"the TLS files cannot be used: {error}") from error
-        if options.will:
-            client.will_set(options.will[0], options.will[1], qos=1, retain=True)
+        client = new_client(self._options)
         client.on_connect = self._connacked
         client.on_disconnect = self._disconnected
-        client.on_publish = self._settled
         client.on_subscribe = self._subscribed
-        client.on_socket_register_write = lambda *_: None  # makes paho leave writing to us
         return client
-
-    def _connect(self, client: Paho) -> None:
-        """Open the socket (blocking; runs in a thread)."""
-        options = self._options
-        try:
-            client.connect(options.host, options.port, options.keepalive_s)
-        except (OSError, ValueError) as error:
-            raise LinkError(f"{options.host}:{options.port}: {error}") from error
 
     async def _keep_alive(self, client: Paho, ended: asyncio.Future[None]) -> None:
         while not ended.done():
@@ -225,11 +217,16 @@ class MqttLink:
             client.buffered.forget()
             self.end("the broker does not read")
 
-    def _connacked(self, client: Client, _data: object, flags: Any, code: Any, _props: object) -> None:
+    def _connacked(self, client: Client, _data: object, flags: Any, code: Any, props: Any) -> None:
         assert self._loop is not None
         if code.is_failure:
-            self.end(f"refused: {code}")
+            self.end(
+                f"refused: {code}", VersionRefusedError if self._is_v5 and code.value == _BAD_VERSION else LinkError
+            )
             return
+        if self._is_v5:
+            self._books.most = getattr(props, "ReceiveMaximum", self._books.most)
+            self._max_packet = getattr(props, "MaximumPacketSize", self._max_packet)
         if client is self._client:
             self._is_up = True
             self._connected_deadline.reschedule(None)
@@ -240,20 +237,9 @@ class MqttLink:
         if client is self._client:
             self.end(str(code))
 
-    def _settled(self, _client: Client, _data: object, mid: int, code: Any, _props: object) -> None:
-        self._resolve(mid, str(code) if code.is_failure else "")
-
     def _subscribed(self, _client: Client, _data: object, mid: int, codes: Any, _props: object) -> None:
         refused = [str(each) for each in codes if each.is_failure]
-        self._resolve(mid, f"subscription refused: {refused[0]}" if refused else "")
-
-    def _resolve(self, mid: int, error: str) -> None:
-        future = self._waiting.pop(mid, None)
-        if future is not None and not future.done():
-            if error:
-                future.set_exception(LinkError(error))
-            else:
-                future.set_result(None)
+        self._books.suback(mid, f"subscription refused: {refused[0]}" if refused else "")
 
     def _readable(self) -> None:
         client = self._client
@@ -303,6 +289,16 @@ class MqttLink:
             if frame.end - buffered.at > _MAX_PACKET_BYTES:
                 raise MalformedPacketError("a packet that is too large and is no PUBLISH")
             return False
+        return self._take_whole(client, buffered, frame)
+
+    def _take_whole(self, client: Paho, buffered: BufferedSocket, frame: Frame) -> bool:
+        if frame.is_puback:
+            self._books.puback(puback_in(buffered.data, frame))
+            buffered.at = frame.end
+            return True
+        if self._is_v5 and frame.head >> 4 == _CONNACK and frame.end - frame.start == 2:  # that of MQTT 3.1.1
+            self.end("the broker does not speak MQTT 5", VersionRefusedError)
+            return False
         buffered.until = frame.end
         while buffered.at < frame.end:
             if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client is None:
@@ -314,7 +310,7 @@ class MqttLink:
         if not self._is_up:
             raise MalformedPacketError("a PUBLISH before CONNACK")
         data = buffered.data
-        publish = publish_in(data, frame)
+        publish = publish_in(data, frame, has_properties=self._is_v5)
         if publish is None:
             return False
         topic, mid, body = publish
@@ -365,10 +361,10 @@ class MqttLink:
             self._loop.add_writer(client.buffered.fileno(), self._flush)
             self._has_writer = True
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, kind: type[LinkError] = LinkError) -> None:
         """End the session: `run` raises `LinkError` with this reason."""
         if self._ended is not None and not self._ended.done():
-            self._ended.set_exception(LinkError(reason))
+            self._ended.set_exception(kind(reason))
             if self._on_down:
                 self._on_down(reason)
 
@@ -390,7 +386,4 @@ class MqttLink:
             client.buffered.close()
         if self._ended is not None and self._ended.done() and not self._ended.cancelled():
             self._ended.exception()  # retrieved: run() has raised it or was cancelled
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(LinkError("the session ended"))
-        self._waiting.clear()
+        self._books.close("the session ended")

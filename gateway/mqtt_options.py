@@ -4,11 +4,35 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class LinkError(Exception):
     """The session could not be opened or has ended; the text says why."""
+
+
+class VersionRefusedError(LinkError):
+    """The broker does not speak MQTT 5."""
+
+
+class PublishRefusedError(LinkError):
+    """The broker answered one PUBLISH with a reason of 128 or above (MQTT 5, 3.4.2.1)."""
+
+    def __init__(self, reason: int) -> None:
+        super().__init__(f"refused: {REASONS.get(reason, 'reason')} (0x{reason:02x})")
+        self.reason = reason
+
+
+REASONS = {
+    0x80: "unspecified error",
+    0x83: "implementation specific error",
+    0x87: "not authorized",
+    0x90: "topic name invalid",
+    0x91: "packet identifier in use",
+    0x95: "packet too large",
+    0x97: "quota exceeded",
+    0x99: "payload format invalid",
+}
 
 
 class Message(NamedTuple):
@@ -55,3 +79,5 @@ class LinkOptions:
     connect_timeout_s: float = 5.0
     clean_session: bool = True
     will: tuple[str, bytes] | None = None  # retained, QoS 1
+    version: Literal[4, 5] = 4  # of the protocol: 4 is MQTT 3.1.1
+    session_expiry_s: int = 0  # MQTT 5: how long the broker keeps the session of a client that has gone

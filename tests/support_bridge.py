@@ -259,44 +259,68 @@ def platform(port: int, tls: Callable[[paho.Client], None] | None = None) -> Ite
 
 
 class Packet:
-    """An MQTT 3.1.1 packet as the stand-in reads it."""
+    """An MQTT packet as the stand-in reads it."""
 
-    def __init__(self, head: int, body: bytes) -> None:
+    def __init__(self, head: int, body: bytes, *, is_v5: bool = False) -> None:
         self.kind = head >> 4
         self.body = body
+        self.properties = b""  # at most 127 bytes of them
         if self.kind == 3:
             size = int.from_bytes(body[:2])
             self.topic = body[2 : 2 + size].decode()
             body = body[2 + size :]
-            self.mid, self.payload = (body[:2], body[2:]) if head & 6 else (b"", body)
+            self.mid, body = (body[:2], body[2:]) if head & 6 else (b"", body)
+            if is_v5:
+                self.properties, body = body[1 : 1 + body[0]], body[1 + body[0] :]
+            self.payload = body
 
 
 class StandIn:
-    """A platform that does what no broker does on demand. ``answer`` gets each PUBLISH; True sends its PUBACK."""
+    """A platform that does what no broker does on demand. ``answer`` gets each PUBLISH; True sends its PUBACK.
 
-    def __init__(self, answer: Callable[[Packet], bool]) -> None:
+    A number of 128 or more instead of True is the reason of the PUBACK (MQTT 5). ``receive_max`` None: MQTT 3.1.1.
+    """
+
+    def __init__(self, answer: Callable[[Packet], bool | int], receive_max: int | None = None) -> None:
         self.published: list[Packet] = []
         self.sessions = 0
         self.port = 0
         self._answer = answer
+        self._receive_max = receive_max
+        self._writer: asyncio.StreamWriter | None = None
+
+    def acknowledge(self, mid: bytes) -> None:
+        """The PUBACK of a message that was not answered at once."""
+        assert self._writer is not None
+        self._writer.write(b"\x40\x02" + mid)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            self._writer, is_v5 = writer, False
             while True:
-                packet = await _packet(reader)
+                packet = await _packet(reader, is_v5=is_v5)
                 if packet.kind == 1:
-                    self.sessions += 1
-                    writer.write(b"\x20\x02\x00\x00")
+                    is_v5 = packet.body[6] == 5
+                    writer.write(self._connack(is_v5=is_v5))
                 elif packet.kind == 3:
                     self.published.append(packet)
-                    if self._answer(packet) and packet.mid:
-                        writer.write(b"\x40\x02" + packet.mid)
+                    said = self._answer(packet)
+                    if said and packet.mid:
+                        reason = bytes((said,)) if said >= 0x80 else b""
+                        writer.write(bytes((0x40, 2 + len(reason))) + packet.mid + reason)
                 elif packet.kind == 12:
                     writer.write(b"\xd0\x00")
         except (asyncio.IncompleteReadError, ConnectionError, Hangup):
             pass
         finally:
             writer.close()
+
+    def _connack(self, *, is_v5: bool) -> bytes:
+        if self._receive_max is None and is_v5:
+            return b"\x20\x02\x00\x01"  # unacceptable protocol version
+        self.sessions += 1
+        most = self._receive_max or 0
+        return b"\x20\x06\x00\x00\x03\x21" + most.to_bytes(2, "big") if is_v5 else b"\x20\x02\x00\x00"
 
     def ids(self) -> list[str]:
         return [orjson.loads(each.payload).get("id", "state") for each in self.published]
@@ -306,7 +330,7 @@ class Hangup(Exception):  # noqa: N818 - raised by an ``answer`` to drop the ses
     """Drop the session now."""
 
 
-async def _packet(reader: asyncio.StreamReader) -> Packet:
+async def _packet(reader: asyncio.StreamReader, *, is_v5: bool = False) -> Packet:
     head = (await reader.readexactly(1))[0]
     size, shift = 0, 0
     while True:
@@ -314,13 +338,13 @@ async def _packet(reader: asyncio.StreamReader) -> Packet:
         size |= (byte & 127) << shift
         shift += 7
         if not byte & 128:
-            return Packet(head, await reader.readexactly(size))
+            return Packet(head, await reader.readexactly(size), is_v5=is_v5)
 
 
 @contextlib.asynccontextmanager
-async def stand_in(answer: Callable[[Packet], bool]) -> AsyncIterator[StandIn]:
+async def stand_in(answer: Callable[[Packet], bool | int], receive_max: int | None = None) -> AsyncIterator[StandIn]:
     """A stand-in on a free port of loopback."""
-    it = StandIn(answer)
+    it = StandIn(answer, receive_max)
     async with listening(it.serve) as port:
         it.port = port
         yield it

@@ -189,9 +189,7 @@ async def test_a_reading_without_a_value_is_counted_and_not_written(box: Box, tm
 
     async with http_stand_in(answer) as (url, _), bridging(site(tmp_path, up(url), devices=DEVICES)):
         await until(lambda: box.settled("history") == box.last(), "settled")
-        await until(
-            lambda: box.status("history").get("counts") == {"without_value": 1, "not_selected": 0}, "the status"
-        )
+        await until(lambda: box.status("history").get("counts", {}).get("without_value") == 1, "the status")
     assert sum(len(each.lines) for each in asked if not each.is_check) == 3
     assert all(each.headers.get("content-encoding") == "gzip" for each in asked)
 

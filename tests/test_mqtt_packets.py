@@ -7,8 +7,20 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
-from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, publish_in, publish_of
+from gateway.mqtt_packets import (
+    Frame,
+    MalformedPacketError,
+    Receipt,
+    frame_at,
+    json_properties,
+    puback,
+    puback_in,
+    publish_in,
+    publish_of,
+)
 
 
 def packet(topic: bytes, payload: bytes, qos: int, mid: int, flags: int = 0) -> bytes:
@@ -105,3 +117,72 @@ def test_a_length_of_five_bytes_is_refused() -> None:
 def test_puback() -> None:
     """MQTT 3.1.1, 3.4."""
     assert puback(0x1234) == b"\x40\x02\x12\x34"
+
+
+@given(
+    st.text(st.characters(exclude_characters="+#\0", codec="utf-8"), min_size=1, max_size=40),
+    PAYLOADS,
+    st.integers(0, 65535),
+    st.one_of(st.none(), st.binary(max_size=300)),
+    st.integers(0, 400),
+)
+def test_what_we_publish_is_read_back_with_or_without_properties(
+    topic: str, payload: bytes, mid: int, properties: bytes | None, keep: int
+) -> None:
+    """QoS 0 and 1, MQTT 3.1.1 and 5: topic, identifier and payload come out; a part of it is `not yet`."""
+    data = publish_of(topic, payload, mid=mid, properties=properties)
+    frame = frame_at(data, 0)
+    assert frame is not None
+    assert (frame.end, frame.is_publish) == (len(data), True)
+    has_properties = properties is not None
+    found = publish_in(data, frame, has_properties=has_properties)
+    assert found is not None
+    assert (found.topic, found.mid, data[found.body :]) == (topic, mid, payload)
+    part = publish_in(data[: min(keep, len(data) - 1)], frame, has_properties=has_properties)
+    assert part is None or part == found
+
+
+def test_qos_1_is_what_the_standard_says() -> None:
+    """Byte for byte, MQTT 3.1.1; of MQTT 5 what paho packs."""
+    assert publish_of("a/b", b"on", mid=7) == packet(b"a/b", b"on", 1, 7)
+    said = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    said.PayloadFormatIndicator, said.ContentType, said.UserProperty = 1, "application/json", ("id", "gw/e/1/0")
+    packed = said.pack()  # type: ignore[no-untyped-call]
+    whole = publish_of("a/b", b"on", mid=7, properties=json_properties("gw/e/1/0"))
+    assert whole == packet(b"a/b", packed + b"on", 1, 7)
+
+
+@given(st.binary(max_size=60))
+def test_noise_with_properties_is_refused_or_waited_for(data: bytes) -> None:
+    """Random bytes give a packet within bounds, `not yet`, or a clear refusal, in MQTT 5 as well."""
+    if not data:
+        return
+    try:
+        frame = frame_at(data, 0)
+        if frame is not None and frame.is_publish:
+            found = publish_in(data, frame, has_properties=True)
+            assert found is None or found.body <= min(frame.end, len(data))
+    except MalformedPacketError:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("data", "want"),
+    [
+        (b"\x40\x02\x12\x34", Receipt(0x1234, 0)),
+        (b"\x40\x03\x12\x34\x10", Receipt(0x1234, 0x10)),
+        (b"\x40\x04\x12\x34\x99\x00", Receipt(0x1234, 0x99)),
+    ],
+)
+def test_a_puback_says_its_reason(data: bytes, want: Receipt) -> None:
+    """MQTT 3.1.1 has none, MQTT 5 may leave it out where it is 0."""
+    frame = frame_at(data, 0)
+    assert frame is not None
+    assert frame.is_puback
+    assert puback_in(data, frame) == want
+
+
+def test_a_puback_of_nothing_is_refused() -> None:
+    """Without a packet identifier the stream is not MQTT."""
+    with pytest.raises(MalformedPacketError):
+        puback_in(b"\x40\x01\x12", Frame(0x40, 2, 3))
