@@ -92,7 +92,7 @@ async def test_a_giant_is_thrown_away_as_it_comes(mosquitto: MosquittoBroker) ->
     async with session(options(mosquitto.port)) as gateway, session(options(mosquitto.port, "device")) as device:
         await gateway.link.subscribe([("t/#", 1)])
         for _ in range(5):
-            device.link.publish("t/giant", b"x" * 4_000_000)
+            await device.link.publish("t/giant", b"x" * 4_000_000)
         await device.link.publish("t/a", b"next")
         await until(lambda: len(gateway.messages) == 6)
         buffered = gateway.link._client.buffered if gateway.link._client else None

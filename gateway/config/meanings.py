@@ -172,6 +172,7 @@ _LINES: Mapping[str, str] = {
     "stop": "停止位",
     "bytesize": "数据位",
     "prefix": "主题的开头",
+    "MqttParams.version": "MQTT 版本:auto(先用 5,平台不支持时改用 3.1.1)、5 或 3.1.1",
     "window": "同时最多有多少条消息在等平台确认",
     "rate": "每秒最多送多少批普通数据,0 是不限",
     "Only.kinds": "只送这些类别的设备,例如 [smoke, gas]",
