@@ -34,7 +34,8 @@ def readings(first: int, count: int) -> Sequence[Reading]:
     found = []
     for number in range(first, first + count):
         at = START + timedelta(milliseconds=number)
-        found.append(Reading(f"{site.address(number % 1_000, 1 + number % _POINTS // 1_000)}/env/v", 20 + number % 100 / 10, at, at))
+        room = site.address(number % 1_000, 1 + number % _POINTS // 1_000)
+        found.append(Reading(f"{room}/env/v", 20 + number % 100 / 10, at, at))
     return found
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import errno
-import gc
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +22,7 @@ from gateway.app.downlink import DownlinkGone, DownlinkServer
 from gateway.app.greeting import greet
 from gateway.app.home import REFUGE_BYTES, CannotStart, Home, mend_database, settled
 from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_lines
+from gateway.app.memory import give_back_memory
 from gateway.app.port import Port
 from gateway.app.signals import until_told
 from gateway.app.valves import never_opening
@@ -167,7 +165,7 @@ class Gateway:
                     )
                 greet(self._site, _setup_code_path(self._site.data_dir))
                 _log.info("gateway_started", devices=len(self._site.devices), rules=len(self._site.rules))
-                _give_back_memory()
+                give_back_memory()
         finally:
             await self._effects.close()
             await self.pipeline.write_last()
@@ -366,11 +364,3 @@ def _listen(site: Site) -> socket.socket:
 
 def _setup_code_path(directory: str) -> Path:
     return Path(directory) / SETUP_CODE_FILE
-
-
-def _give_back_memory() -> None:
-    """Reading the configuration took memory that is free again: give it back, and keep the rest out of the GC."""
-    gc.collect()
-    gc.freeze()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
