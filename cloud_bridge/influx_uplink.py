@@ -101,7 +101,7 @@ class InfluxUplink:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Readings without a value (bad ones), rows of which nothing is for this platform, newest values sent or not."""
+        """Readings without a value, rows of which nothing is for this platform, newest values sent and left out."""
         return {
             "without_value": self._lines.without_value,
             "not_selected": sum(self._not_selected.values()),

@@ -7,14 +7,23 @@ One thread also keeps the order: a refused row is on disk before the cursor move
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from datetime import datetime
+from typing import NamedTuple, TypeVar
 
 from gateway.model import Lane, OutboxEntry
 from gateway.store.outbox import CursorStore, OutboxReader
 
 _T = TypeVar("_T")
+
+
+class Waiting(NamedTuple):
+    """Rows of a lane without an answer for good."""
+
+    entries: int
+    bytes: int
+    oldest_at: datetime | None
 
 
 class Ledger:
@@ -52,17 +61,30 @@ class Ledger:
         """Put a refused row aside."""
         await self._write(lambda store: store.reject(uplink, entry, reason))
 
+    async def wanted(self, uplink: str) -> Sequence[tuple[int, OutboxEntry]]:
+        """Dead letters of this uplink that somebody wants sent again."""
+        return await self._write(lambda store: store.wanted(uplink))
+
+    async def close_letter(self, letter_id: int, refused: str) -> None:
+        """A dead letter was taken (``refused`` ""), or refused again."""
+        await self._write(lambda store: store.close_letter(letter_id, refused))
+
     async def tell(self, uplink: str, status: dict[str, object]) -> None:
         """Leave word for the gateway's screens."""
         await self._write(lambda store: store.set_status(uplink, status))
 
-    async def backlog(self, cursors: Mapping[Lane, int]) -> dict[str, tuple[int, int]]:
-        """(rows, bytes) that wait in each lane."""
+    async def backlog(self, cursors: Mapping[Lane, int]) -> dict[str, Waiting]:
+        """What waits in each lane."""
 
-        def count() -> dict[str, tuple[int, int]]:
+        def count() -> dict[str, Waiting]:
             if self._reader is None:
                 self._reader = OutboxReader(self._data_dir)
-            return {lane.value: self._reader.backlog(lane, seq) for lane, seq in cursors.items()}
+            reader = self._reader
+            found = {}
+            for lane, seq in cursors.items():
+                oldest = next(iter(reader.take(lane, seq, 1)), None)
+                found[lane.value] = Waiting(*reader.backlog(lane, seq), oldest and oldest.at)
+            return found
 
         return await asyncio.get_running_loop().run_in_executor(self._counting, count)
 

@@ -18,6 +18,7 @@ from cloud_bridge.flight import Flight
 from cloud_bridge.ledger import Ledger
 from cloud_bridge.newest import Newest
 from cloud_bridge.pace import Backoff, RateLimit
+from cloud_bridge.retries import Retries
 from cloud_bridge.status import Status
 from cloud_bridge.suspicion import Row, Suspicion
 from cloud_bridge.uplink import Uplink, UplinkError
@@ -54,6 +55,7 @@ class Pump:
         self._ledger = ledger
         self._bell = bell
         self.status = Status(name, uplink, ledger, clock, self._settled)
+        self._retries = Retries(name, uplink, ledger, self.status.letter_gone)
         self._suspicion = Suspicion()
         self._newest = Newest(reader, bell)
         self._backoff = Backoff()
@@ -88,6 +90,7 @@ class Pump:
         self.status.rejected = await self._ledger.rejected(self.name)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.status.run(), name=f"status of {self.name}")
+            tasks.create_task(self._retries.run(), name=f"dead letters of {self.name}")
             try:
                 while True:
                     await self._session()
@@ -102,6 +105,7 @@ class Pump:
         try:
             await self._uplink.open()
             self.status.up()
+            self._retries.is_open = True
             await self._serve()
         except UplinkError as error:
             self.status.down(str(error))
@@ -110,6 +114,7 @@ class Pump:
             pause_s = self._backoff.next_s(error.retry_after_s)
             is_asked = error.retry_after_s > 0
         finally:
+            self._retries.is_open = False
             await self._uplink.close()
             with contextlib.suppress(UplinkError):
                 await self._collect()  # answers that came with the farewell

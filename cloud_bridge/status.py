@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import apsw
 import structlog
 
-from cloud_bridge.ledger import Ledger
+from cloud_bridge.ledger import Ledger, Waiting
 from cloud_bridge.uplink import Uplink
 from gateway.clock import Clock
 from gateway.model import Lane
@@ -45,7 +45,12 @@ class Status:
         self._since = clock.now().utc
         self._error = ""
         self._trouble = ""
-        self._backlog: dict[str, tuple[int, int]] = {}
+        self._backlog: dict[str, Waiting] = {}
+        self._rated = (
+            asyncio.get_running_loop().time(),
+            0,
+        )  # when the rate was last looked at, telemetry settled by then
+        self._rate = 0.0
         self._count_at_s = 0.0
         self.settled = dict.fromkeys(Lane, 0)
         self.kept = 0  # rows sent without an answer: they were or will be sent again
@@ -66,6 +71,11 @@ class Status:
         """A row was refused for good."""
         self.rejected += 1
         _log.warning("row put aside", uplink=self._uplink, reason=reason)
+        self._changed.set()
+
+    def letter_gone(self) -> None:
+        """The platform has taken a row that it had refused before."""
+        self.rejected = max(0, self.rejected - 1)
         self._changed.set()
 
     def stop(self) -> None:
@@ -116,6 +126,10 @@ class Status:
             start_s = loop.time()
             self._backlog = await self._ledger.backlog(self._cursors())
             self._count_at_s = loop.time() + (loop.time() - start_s) * _COUNTING_SHARE
+        now_s, settled = loop.time(), self.settled[Lane.TELEMETRY]
+        if now_s > self._rated[0]:
+            self._rate = (settled - self._rated[1]) / (now_s - self._rated[0])
+            self._rated = (now_s, settled)
         await self._ledger.tell(self._uplink, self.as_dict())
 
     def as_dict(self) -> dict[str, object]:
@@ -131,5 +145,13 @@ class Status:
             "sessions": self.sessions,
             "certificates": dict(self.certificates),
             "counts": dict(self._platform.counts),
-            "backlog": {lane: {"entries": rows, "bytes": size} for lane, (rows, size) in self._backlog.items()},
+            "rate": round(self._rate, 1),
+            "backlog": {
+                lane: {
+                    "entries": each.entries,
+                    "bytes": each.bytes,
+                    "oldest_at": each.oldest_at and each.oldest_at.isoformat(),
+                }
+                for lane, each in self._backlog.items()
+            },
         }

@@ -108,6 +108,10 @@ def main() -> None:
 
         app.add_typer(sim, name="sim")
         app.command()(demo)
+    if len(sys.argv) > 1 and sys.argv[1] in ("uplinks", "--help"):
+        from gateway.app.uplinks import app as uplinks  # noqa: PLC0415 - not needed by the other commands
+
+        app.add_typer(uplinks, name="uplinks")
     app()
 
 

@@ -130,6 +130,9 @@ class FakeGateway:
         self.alarms: dict[str, Alarm] = {}
         self.doors: list[dict[str, Any]] = []
         self.operated: list[dict[str, Any]] = []
+        self.said_of_uplinks: list[Mapping[str, Any]] = []
+        self.letters: list[Mapping[str, Any]] = []
+        self.retried: list[int] = []
         self.journal: defaultdict[str, list[AlarmEvent]] = defaultdict(list)
         self.commanded: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.told: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -176,6 +179,17 @@ class FakeGateway:
         ended = [each for each in self.alarms.values() if not each.is_open]
         ended.sort(key=lambda each: (each.raised_at, each.id), reverse=True)
         return [each for each in ended if before is None or (each.raised_at, each.id) < before][:limit]
+
+    async def uplinks(self) -> Sequence[Mapping[str, Any]]:
+        return self.said_of_uplinks
+
+    async def dead_letters(self, uplink: str, limit: int, before: int) -> Sequence[Mapping[str, Any]]:
+        found = [each for each in self.letters if each["uplink"] == uplink and each["id"] < before]
+        return sorted(found, key=lambda each: -int(each["id"]))[:limit]
+
+    async def retry(self, letter_id: int) -> bool:
+        self.retried.append(letter_id)
+        return True
 
     def offers(self, alarm: Alarm) -> Sequence[tuple[Offer, Point]]:
         rule = next(each for each in self._site.rules if each.id == alarm.rule_id)

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import gc
 
-
 _M_ARENA_MAX = -8  # malloc.h
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
@@ -11,19 +12,19 @@ from typing import Any, TypeVar
 
 import orjson
 
+from gateway.app.uplinks import STATUS_AGE_S, uplinks_told
 from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.model import Alarm, AlarmEvent, MarkChange, Offer, OperatorRequest, Point, Reply, Site
 from gateway.pipeline import Pipeline
 from gateway.rules.table import MARKING
 from gateway.rules.verbs import shelving
+from gateway.store.dead_letters import dead_letters, want
 from gateway.store.journal import JournalReader
 from gateway.store.operations import OperationReader
 from gateway.store.outbox import bridge_status
 from gateway.store.passes import PassReader
 from gateway.web.ports import Health, MarkLimit, UplinkHealth
-
-_STATUS_AGE_S = 15.0  # a bridge that has said nothing for this long hangs
 
 T = TypeVar("T")
 
@@ -108,6 +109,22 @@ class Port:
         """Ended alarms, newest first."""
         return await self._ask(lambda: self._reader.ended(limit, before))
 
+    async def uplinks(self) -> Sequence[Mapping[str, Any]]:
+        """Each cloud uplink as the bridge last told it."""
+        now = self._clock.now().utc
+        return await self._ask(lambda: uplinks_told(self._site, now))
+
+    async def dead_letters(self, uplink: str, limit: int, before: int) -> Sequence[Mapping[str, Any]]:
+        """Rows its platform has refused, newest first."""
+        found = await self._ask(lambda: dead_letters(self._site.data_dir, uplink, limit, before))
+        return [each._asdict() for each in found]
+
+    async def retry(self, letter_id: int) -> bool:
+        """Have the bridge send this row again."""
+        with contextlib.suppress(OSError):
+            return await self._ask(lambda: want(self._site.data_dir, letter_id))
+        return False
+
     def offers(self, alarm: Alarm) -> Sequence[tuple[Offer, Point]]:
         """What can be operated from this alarm."""
         return self._offers(alarm)
@@ -161,7 +178,7 @@ class Port:
         since = datetime.fromisoformat(said["since"])
         age_s = (self._clock.now().utc - datetime.fromisoformat(said["at"])).total_seconds()
         until = min(map(datetime.fromisoformat, said.get("certificates", {}).values()), default=None)
-        return UplinkHealth(said["state"] == "up" and age_s < _STATUS_AGE_S, backlog, since, until)
+        return UplinkHealth(said["state"] == "up" and age_s < STATUS_AGE_S, backlog, since, until)
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._screens, question)

@@ -14,7 +14,7 @@ import apsw
 import orjson
 
 from gateway.model import Alarm, AlarmEvent, Lane, OutboxEntry, Reading
-from gateway.store import codec
+from gateway.store import codec, dead_letters
 from gateway.store.damage import next_readable
 from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch, number, open_bridge, open_reader
 
@@ -215,6 +215,7 @@ class CursorStore:
     """The bridge's own file: how far each uplink has settled, what platforms refused, how the bridge is doing."""
 
     def __init__(self, directory: str) -> None:
+        self._directory = directory
         self._db = open_bridge(directory)
 
     def adopt(self, outbox_epoch: str) -> bool:
@@ -253,6 +254,14 @@ class CursorStore:
     def rejected(self, uplink: str) -> int:
         """How many dead letters this uplink has."""
         return number(self._db, "SELECT count(*) FROM dead_letters WHERE uplink = ?", uplink)
+
+    def wanted(self, uplink: str) -> Sequence[tuple[int, OutboxEntry]]:
+        """Dead letters that somebody wants sent again."""
+        return dead_letters.wanted_of(self._db, self._directory, uplink)
+
+    def close_letter(self, letter_id: int, refused: str) -> None:
+        """A dead letter was taken (``refused`` ""), or refused again."""
+        dead_letters.close(self._db, self._directory, letter_id, refused)
 
     def set_status(self, uplink: str, status: dict[str, object]) -> None:
         """Leave word for the gateway's screens."""

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from gateway import __version__
 from gateway.clock import Clock
 from gateway.counters import Counters
-from gateway.web import accounts, api, bulk, marks, operations, passes, places, probes, reports, verbs
+from gateway.web import accounts, api, bulk, marks, operations, passes, places, probes, reports, uplinks, verbs
 from gateway.web.auth import Auth, Passwords
 from gateway.web.context import Web
 from gateway.web.limits import FailureLimiter
@@ -68,6 +68,7 @@ def create_app(
         passes.router,
         places.router,
         reports.router,
+        uplinks.router,
         probes.router,
         page_routes(),
     ):

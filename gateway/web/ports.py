@@ -125,6 +125,18 @@ class GatewayPort(Protocol):
         """Ended alarms by (raised_at, id) descending, strictly before ``before``."""
         ...
 
+    async def uplinks(self) -> Sequence[Mapping[str, Any]]:
+        """Each cloud uplink as the bridge last told it (see `uplinks.UplinkStateOut`)."""
+        ...
+
+    async def dead_letters(self, uplink: str, limit: int, before: int) -> Sequence[Mapping[str, Any]]:
+        """Rows its platform has refused, newest first, numbers below ``before`` (see `uplinks.LetterOut`)."""
+        ...
+
+    async def retry(self, letter_id: int) -> bool:
+        """Have the bridge send this row again; False where the wish can't be kept."""
+        ...
+
     def offers(self, alarm: Alarm) -> Sequence[tuple[Offer, Point]]:
         """What can be operated from this alarm, as long as it is open."""
         ...

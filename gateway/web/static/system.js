@@ -3,6 +3,7 @@
 import { Refused, get } from "./api.js";
 import { find, make } from "./dom.js";
 import { lossName, lossTitle } from "./losses.js";
+import { lettersTable, readUplinks, uplinkRow } from "./uplinks.js";
 import { className, clockText, spotName, whereName, word } from "./words.js";
 
 let chosen = "";
@@ -16,12 +17,13 @@ export function chooseDevices(state) {
 export async function drawSystem() {
   if (!find("system").open) return;
   try {
-    const [status, records, devices] = await Promise.all([
-      get("/api/v1/status"), get("/api/v1/records?limit=10"), chosen ? get(`/api/v1/devices?state=${chosen}&limit=200`) : null]);
+    const [status, clouds, records, devices] = await Promise.all([
+      get("/api/v1/status"), readUplinks(), get("/api/v1/records?limit=10"), chosen ? get(`/api/v1/devices?state=${chosen}&limit=200`) : null]);
     find("system-body").replaceChildren(
       ...(devices ? deviceList(devices) : []),
       table(word("bus"), Object.entries(status.buses).map(([id, isUp]) => [id, upText(isUp)])),
-      table(word("cloud"), cloudRows(status)),
+      table(word("cloud"), cloudRows(status, clouds.uplinks)),
+      lettersTable(clouds),
       table(word("loss"), status.drops.map((each) => [lossName(each), String(each.count), lossTitle(each)])),
       table(word("records"), records.records.map((each) => [
         `${clockText(Date.parse(each.raised_at), true)} ${className(each.class)} ${spotName(each)} ${each.title}`, [each.outcome, each.cause].filter(Boolean).join(" · ")])),
@@ -31,11 +33,11 @@ export async function drawSystem() {
   }
 }
 
-function cloudRows(status) {
-  const rows = Object.entries(status.uplinks).map(([id, each]) => {
-    const parts = [upText(each.is_up), word("backlogLong", { n: each.backlog })];
-    if (each.certificate_until) parts.push(word("certificateUntil", { day: each.certificate_until.slice(0, 10) }));
-    return [id, parts.join(" · ")];
+function cloudRows(status, uplinks) {
+  const rows = uplinks.map((each) => {
+    const [name, text] = uplinkRow(each);
+    const until = status.uplinks[each.id]?.certificate_until;
+    return [name, until ? `${text} · ${word("certificateUntil", { day: until.slice(0, 10) })}` : text];
   });
   return status.saved ? [...rows, [word("savedName"), word("saved", { n: status.saved })]] : rows;
 }

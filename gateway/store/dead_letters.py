@@ -1,0 +1,106 @@
+"""Rows that platforms have refused for good: to be looked at, and to be tried again when somebody asks.
+
+Only the bridge writes its file (ADR 0001). Whoever wants a letter sent again leaves an empty file with its number in
+``retry.d`` of the data directory; the bridge takes it up, and takes it away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+from gateway.model import Lane, OutboxEntry
+from gateway.store import codec
+from gateway.store.database import BRIDGE_FILE, StoreError, open_reader
+
+_FOLDER = "retry.d"
+MOST_WANTED = 1_000  # requests that wait
+_COLUMNS = "id, uplink, lane, seq, at_ms, reason, length(body)"
+
+
+class DeadLetter(NamedTuple):
+    """One refused row."""
+
+    id: int
+    uplink: str
+    lane: str
+    seq: int
+    at_ms: int  # when the gateway committed it
+    reason: str
+    bytes: int
+
+
+def dead_letters(directory: str, uplink: str, limit: int = 100, before: int = 2**62) -> Sequence[DeadLetter]:
+    """The newest letters of this uplink with a number below ``before``; none while the bridge has never run."""
+    try:
+        db = open_reader(directory, BRIDGE_FILE)
+    except StoreError:
+        return ()
+    query = f"SELECT {_COLUMNS} FROM dead_letters WHERE uplink = ? AND id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
+    try:
+        return [_letter(row) for row in db.execute(query, (uplink, before, limit))]
+    except apsw.Error:  # the bridge puts a broken file aside
+        return ()
+    finally:
+        db.close()
+
+
+def _letter(row: Sequence[Any]) -> DeadLetter:
+    return DeadLetter(*row)
+
+
+def want(directory: str, letter_id: int) -> bool:
+    """Ask the bridge to send this letter again; False where too many requests wait.
+
+    Raises:
+        OSError: the data directory can't be written.
+    """
+    folder = Path(directory) / _FOLDER
+    folder.mkdir(mode=0o750, exist_ok=True)
+    if len(wanted(directory)) >= MOST_WANTED:
+        return False
+    (folder / str(letter_id)).touch(mode=0o640)
+    return True
+
+
+def wanted(directory: str) -> Sequence[int]:
+    """Numbers of the letters that somebody wants sent again, oldest first."""
+    try:
+        names = [each.name for each in (Path(directory) / _FOLDER).iterdir()]
+    except OSError:
+        return ()
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit() and len(name) < 19)[:MOST_WANTED]
+
+
+def forget(directory: str, letter_id: int) -> None:
+    """The request has been dealt with."""
+    with contextlib.suppress(OSError):
+        (Path(directory) / _FOLDER / str(letter_id)).unlink()
+
+
+def wanted_of(db: apsw.Connection, directory: str, uplink: str) -> Sequence[tuple[int, OutboxEntry]]:
+    """This uplink's letters that are to be sent again; requests for letters that are gone are forgotten."""
+    found = []
+    for letter_id in wanted(directory):
+        row = db.execute(
+            "SELECT uplink, lane, seq, at_ms, body FROM dead_letters WHERE id = ?", (letter_id,)
+        ).fetchone()
+        if row is None:
+            forget(directory, letter_id)
+        elif row[0] == uplink:
+            _, lane, seq, at_ms, body = row
+            found.append((letter_id, OutboxEntry(seq, Lane(lane), codec.from_ms(at_ms), body)))
+    return found
+
+
+def close(db: apsw.Connection, directory: str, letter_id: int, refused: str) -> None:
+    """The platform has taken the letter (``refused`` ""), or has refused it again: then it stays, with the reason."""
+    if refused:
+        db.execute("UPDATE OR IGNORE dead_letters SET reason = ? WHERE id = ?", (refused[:500], letter_id))
+    else:
+        db.execute("DELETE FROM dead_letters WHERE id = ?", (letter_id,))
+    forget(directory, letter_id)
