@@ -143,14 +143,21 @@ class Pump:
     # Sending
 
     def _send(self) -> None:
-        for lane in Lane:  # alarms first
-            if self._suspicion.is_careful:
+        if self._suspicion.is_careful:
+            for lane in Lane:  # alarms first
                 if not any(self._sent.values()):
                     self._send_lane(lane, 1)
-                continue
-            self._send_lane(lane, self._room(lane))
-            if lane is Lane.ALARM:
-                self._send_newest()
+        elif self._send_alarms():
+            self._send_newest()
+            self._send_lane(Lane.TELEMETRY, self._room(Lane.TELEMETRY))
+
+    def _send_alarms(self) -> bool:
+        """Are all alarms on their way now? Telemetry waits for that."""
+        limits, flight = self._uplink.limits, self._flights[Lane.ALARM]
+        while (room := self._room(Lane.ALARM)) > 0 and flight.bytes < limits.in_flight_bytes:
+            if not self._send_lane(Lane.ALARM, room):
+                return True
+        return False
 
     def _send_newest(self) -> None:
         """A slice of the newest values, where history has a long way to go."""
@@ -173,11 +180,12 @@ class Pump:
             return 0
         return self._rate.allowance(now_s, room)
 
-    def _send_lane(self, lane: Lane, room: int) -> None:
+    def _send_lane(self, lane: Lane, room: int) -> int:
+        """Start deliveries of the next rows; how many rows."""
         limits, flight = self._uplink.limits, self._flights[lane]
         space = limits.in_flight_bytes - flight.bytes
         if room <= 0 or space <= 0:
-            return
+            return 0
         wanted = room * limits.rows
         entries = self._reader.take(lane, flight.sent, wanted, space)
         for start in range(0, len(entries), limits.rows):
@@ -186,6 +194,7 @@ class Pump:
             self._rate.spend(-(-len(entries) // limits.rows))
             if len(entries) < wanted and 2 * flight.bytes < limits.in_flight_bytes:  # all there was
                 self._linger_until_s = asyncio.get_running_loop().time() + _LINGER_S
+        return len(entries)
 
     def _start(self, lane: Lane, entries: Sequence[OutboxEntry]) -> None:
         self._flights[lane].send(entries)

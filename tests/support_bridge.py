@@ -353,6 +353,7 @@ async def stand_in(answer: Callable[[Packet], bool | int], receive_max: int | No
 @contextlib.asynccontextmanager
 async def listening(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    port: int = 0,
 ) -> AsyncIterator[int]:
     """A TCP server of the test's own; the port."""
     tasks: set[asyncio.Task[None]] = set()
@@ -368,7 +369,7 @@ async def listening(
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(one, "127.0.0.1", 0)
+    server = await asyncio.start_server(one, "127.0.0.1", port)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

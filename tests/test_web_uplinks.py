@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from playwright.async_api import Page, expect
 
 from gateway.model import Site, Uplink
 from gateway.web.uplinks import LetterList, UplinkStates
-from tests.support_web import Running, running_web, small_site
+from tests.support_browser import browser_page, log_in
+from tests.support_web import PASSWORD, Running, running_web, small_site
 
 TOLD: dict[str, Any] = {
     "id": "platform", "type": "mqtt", "state": "down", "since": "2026-01-15T10:00:00+00:00", "error": "refused",
@@ -86,14 +88,21 @@ async def test_nobody_sees_or_asks_without_a_log_in_or_from_another_site() -> No
 
 async def test_the_page_shows_the_clouds_and_sends_a_row_again() -> None:
     """State, what waits, why rows were refused (as text), and a button for those who may."""
-    async with running_web(a_site()) as web, duty_screen(web, "某人", role="supervisor") as page:
+    async with running_web(a_site()) as web:
         letters(web, 2)
-        await page.click("#system > summary")
-        body = page.locator("#system-body")
-        await expect(body).to_contain_text("platform (mqtt)")
-        await expect(body).to_contain_text("断 · 待传 42 条")
-        await expect(body).to_contain_text("被拒收 120 条")
-        await expect(page.locator("#dead-letters")).to_contain_text("<b>400</b> 2")
-        await page.locator("#dead-letters button").first.click()
-        await expect(page.locator("#dead-letters button").first).to_have_text("已请求")
-        assert web.gateway.retried == [2]
+        await web.add_user("某人", "supervisor")
+        async with browser_page(web.url) as page:
+            await _uses_the_page(web, page)
+
+
+async def _uses_the_page(web: Running, page: Page) -> None:
+    await log_in(page, "某人", PASSWORD)
+    await page.click("#system > summary")
+    body = page.locator("#system-body")
+    await expect(body).to_contain_text("platform (mqtt)")
+    await expect(body).to_contain_text("断 · 待传 42 条")
+    await expect(body).to_contain_text("被拒收 120 条")
+    await expect(page.locator("#dead-letters")).to_contain_text("<b>400</b> 2")
+    await page.locator("#dead-letters button").first.click()
+    await expect(page.locator("#dead-letters button").first).to_have_text("已请求")
+    assert web.gateway.retried == [2]
