@@ -1,4 +1,6 @@
-"""What one gateway of 9,000 devices costs its cloud side: messages, bytes on the wire, CPU, disk; for `shouwang sim fleet`.
+"""What one gateway of 9,000 devices costs its cloud side: messages, bytes on the wire, CPU, disk.
+
+`shouwang sim fleet` plays and multiplies what is found here.
 
 The real gateway with 200 readings/s from its field broker, its bridge with two uplinks by TLS and client certificate:
 own JSON to three nats-servers, lines to VictoriaMetrics behind nginx, as `deploy/` describes them. Bytes are counted by

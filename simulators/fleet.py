@@ -1,8 +1,7 @@
 """Simulators: what one of many gateways sends to its cloud side: own JSON and lines of time series. Pure.
 
-How much and how often comes from a measurement of the real gateway (`benchmarks.fleet`, `fleet_measured.json`); the wire
-formats are those of `docs/schema` and InfluxDB's reference, written here a second time on purpose. Sockets belong to
-`fleet_wire`.
+How much and how often comes from a measurement of the real gateway (`benchmarks.fleet`, `fleet_measured.json`); formats
+are those of `docs/schema` and InfluxDB's reference, written here a second time on purpose. Sockets: `fleet_wire`.
 """
 
 from __future__ import annotations
@@ -198,8 +197,9 @@ class Box:
         device = point.rpartition("/")[0]
         alarm_id = f"{rule}:{point}:{self._alarms}"
         line = (
-            f'alarm_event,class={alarm_class},device={device},point={point},rule={rule},site={self.id} id="{alarm_id}#'
-            f'{version}",kind="{verb}",version={version}i,actor="值班",open={str(is_open).lower()} {now_ms}{version:06d}'
+            f"alarm_event,class={alarm_class},device={device},point={point},rule={rule},site={self.id} "
+            f'id="{alarm_id}#{version}",kind="{verb}",version={version}i,actor="值班",open={str(is_open).lower()} '
+            f"{now_ms}{version:06d}"
         )
         return self._alarm_message(alarm_id, version, verb, now_text, alarm_class), line.encode()
 

@@ -7,8 +7,9 @@ import dataclasses
 import json
 import sys
 import tempfile
+from collections import defaultdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +19,7 @@ from simulators.fleet_paper import paper
 from simulators.fleet_run import Tally, Target, gateway_ids, play
 from simulators.spec import SimError
 
+_WAYS = ("both", "mqtt", "series", "split")
 _BEHIND = 3  # exit code: it ran, and the cloud side did not keep up
 
 
@@ -31,11 +33,16 @@ def fleet(  # noqa: PLR0917  typer's options
     certs: Annotated[
         Path | None, typer.Option(help="ca.pem 与每台网关证书的目录 | directory of ca.pem and a pair per gateway")
     ] = None,
-    only: Annotated[str, typer.Option(help="mqtt 或 series:只走一路 | only one of the two ways")] = "",
+    ways: Annotated[
+        str,
+        typer.Option(
+            help="both、mqtt、series,或 split:报警走 MQTT,数据走时序库 | split: alarms by MQTT, data to the store"
+        ),
+    ] = "both",
     devices: Annotated[int | None, typer.Option(min=20, help="每台网关的设备数 | devices of one gateway")] = None,
     alarms: Annotated[float, typer.Option(min=0, help="每台每小时报警数 | alarms an hour of one gateway")] = 20.0,
     seed: Annotated[int, typer.Option(help="相同种子,相同内容 | same seed, same content")] = 1,
-    lang: Annotated[str, typer.Option("--lang", envvar="SHOUWANG_LANG", help="zh | en")] = "zh",
+    lang: Annotated[Literal["zh", "en"], typer.Option("--lang", envvar="SHOUWANG_LANG", help="zh | en")] = "zh",
     *,
     on_paper: Annotated[bool, typer.Option("--paper", help="只算:N 台要多少 | only calculate what N cost")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="机器可读 | for machines")] = False,
@@ -51,7 +58,7 @@ def fleet(  # noqa: PLR0917  typer's options
             print(paper(found, gateways, lang))
             return
         how = dataclasses.replace(behaviour(found, alarms), **({"devices": devices} if devices else {}))
-        tally = _run(gateways, how, seconds, seed, mqtt or [], series, certs, only)
+        tally = _run(gateways, how, seconds, seed, mqtt or [], series, certs, ways)
     except SimError as error:
         print(error.en if lang == "en" else error.zh, file=sys.stderr)
         raise typer.Exit(1) from None
@@ -62,24 +69,27 @@ def fleet(  # noqa: PLR0917  typer's options
 
 def _run(  # noqa: PLR0917  one call
     gateways: int, how: Behaviour, seconds: float, seed: int,
-    mqtt: list[str], series: str, certs: Path | None, only: str,
+    mqtt: list[str], series: str, certs: Path | None, ways: str,
 ) -> Tally:  # fmt: skip
-    if only not in ("", "mqtt", "series"):
-        raise SimError("--only 写 mqtt 或 series", "--only is mqtt or series")
+    if ways not in _WAYS:
+        raise SimError(f"--ways 写 {'、'.join(_WAYS)} 之一", f"--ways is one of {', '.join(_WAYS)}")
     if mqtt or series:
         target = Target([_address(each) for each in mqtt], _address(series) if series else None, certs)
-        return asyncio.run(play(gateways, how, _only(target, only), seconds, seed))
-    with tempfile.TemporaryDirectory(prefix="shouwang-fleet-") as directory:
-        with CloudSide(Path(directory), gateway_ids(gateways)).running() as cloud:
-            brokers = [("127.0.0.1", port) for port in cloud.broker.mqtt_ports]
-            target = Target(brokers, ("127.0.0.1", cloud.series.port), cloud.certificates.path)
-            return asyncio.run(play(gateways, how, _only(target, only), seconds, seed))
+        return asyncio.run(play(gateways, how, _along(target, ways), seconds, seed))
+    with (
+        tempfile.TemporaryDirectory(prefix="shouwang-fleet-") as directory,
+        CloudSide(Path(directory), gateway_ids(gateways)).running() as cloud,
+    ):
+        brokers = [("127.0.0.1", port) for port in cloud.broker.mqtt_ports]
+        target = Target(brokers, ("127.0.0.1", cloud.series.port), cloud.certificates.path)
+        return asyncio.run(play(gateways, how, _along(target, ways), seconds, seed))
 
 
-def _only(target: Target, only: str) -> Target:
-    if only == "mqtt":
-        return dataclasses.replace(target, series=None)
-    return dataclasses.replace(target, mqtt=()) if only == "series" else target
+def _along(target: Target, ways: str) -> Target:
+    changes: dict[str, dict[str, Any]] = {
+        "mqtt": {"series": None}, "series": {"mqtt": ()}, "split": {"is_split": True}, "both": {},
+    }  # fmt: skip
+    return dataclasses.replace(target, **changes[ways])
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -89,26 +99,27 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+_SAID = {
+    "zh": """{gateways} 台网关,{seconds} 秒,连上 {sessions} 台
+MQTT:{messages} 条,已应答 {acked} 条(每秒 {acked_per_s});PUBACK 中位 {puback_p50_ms} ms,p99 {puback_p99_ms} ms
+时序库:{lines} 行,已写入 {written} 行(每秒 {written_per_s});应答中位 {post_p50_ms} ms,p99 {post_p99_ms} ms
+模拟器自己:{own_cores} 核;错误:{errors}
+{verdict}""",
+    "en": """{gateways} gateways for {seconds} s, {sessions} connected
+MQTT: {messages} messages, {acked} acknowledged ({acked_per_s}/s); PUBACK p50 {puback_p50_ms} ms, p99 {puback_p99_ms} ms
+time series: {lines} lines, {written} written ({written_per_s}/s); answer p50 {post_p50_ms} ms, p99 {post_p99_ms} ms
+the simulator itself: {own_cores} cores; errors: {errors}
+{verdict}""",
+}
+_VERDICT = {
+    "zh": ("云端跟不上", "云端跟得上"),
+    "en": ("the cloud side does NOT keep up", "the cloud side keeps up"),
+}
+
+
 def said(tally: Tally, lang: str) -> str:
-    """The tally for a person."""
-    of = tally.as_dict()
-    times = {name: of.get(name, "–") for name in ("puback_p50_ms", "puback_p99_ms", "post_p50_ms", "post_p99_ms")}
-    if lang == "en":
-        return "\n".join((
-            f"{of['gateways']} gateways for {of['seconds']} s, {of.get('sessions', 0)} connected",
-            f"MQTT: {of.get('messages', 0)} messages, {of.get('acked', 0)} acknowledged ({of['acked_per_s']}/s); "
-            f"PUBACK p50 {times['puback_p50_ms']} ms, p99 {times['puback_p99_ms']} ms",
-            f"time series: {of.get('lines', 0)} lines, {of.get('written', 0)} written ({of['written_per_s']}/s); "
-            f"answer p50 {times['post_p50_ms']} ms, p99 {times['post_p99_ms']} ms",
-            f"the simulator itself: {of['own_cores']} cores; errors: {of['errors'] or 'none'}",
-            "the cloud side keeps up" if of["keeps_up"] else "the cloud side does NOT keep up",
-        ))  # fmt: skip
-    return "\n".join((
-        f"{of['gateways']} 台网关,{of['seconds']} 秒,连上 {of.get('sessions', 0)} 台",
-        f"MQTT:{of.get('messages', 0)} 条,已应答 {of.get('acked', 0)} 条(每秒 {of['acked_per_s']});"
-        f"PUBACK 中位 {times['puback_p50_ms']} ms,p99 {times['puback_p99_ms']} ms",
-        f"时序库:{of.get('lines', 0)} 行,已写入 {of.get('written', 0)} 行(每秒 {of['written_per_s']});"
-        f"应答中位 {times['post_p50_ms']} ms,p99 {times['post_p99_ms']} ms",
-        f"模拟器自己:{of['own_cores']} 核;错误:{of['errors'] or '无'}",
-        "云端跟得上" if of["keeps_up"] else "云端跟不上",
-    ))  # fmt: skip
+    """The tally for a person; a dash where there was nothing to count."""
+    of: dict[str, Any] = defaultdict(lambda: "–", tally.as_dict())
+    of["verdict"] = _VERDICT[lang][bool(of["keeps_up"])]
+    of["errors"] = of["errors"] or "–"
+    return _SAID[lang].format_map(of)

@@ -7,7 +7,9 @@ What is sent to it belongs to `fleet`.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,10 +28,8 @@ _SBIN = "/usr/sbin:/usr/bin:/usr/local/bin"
 
 def missing() -> list[str]:
     """Debian packages that `CloudSide` needs and that are not installed."""
-    programs = {
-        "nats-server": "nats-server", "victoria-metrics": "victoria-metrics", "nginx": "nginx-light", "openssl": "openssl",
-    }  # fmt: skip
-    return [package for program, package in programs.items() if shutil.which(program, path=_SBIN) is None]
+    programs = (("nats-server",) * 2, ("victoria-metrics",) * 2, ("nginx", "nginx-light"), ("openssl",) * 2)
+    return [package for program, package in programs if shutil.which(program, path=_SBIN) is None]
 
 
 class Certificates:
@@ -74,12 +74,9 @@ class NatsCluster:
         self.mqtt_ports = [free_port() for _ in range(NODES)]
         self._monitors = [free_port() for _ in range(NODES)]
         routes = [free_port() for _ in range(NODES)]
-        ids = directory / "gateways.txt"
         directory.mkdir(parents=True, exist_ok=True)
-        ids.write_text("".join(f"{each}\n" for each in gateways))
-        users = subprocess.run(
-            ["/bin/sh", str(DEPLOY / "nats" / "users.sh"), str(ids)], check=True, capture_output=True, text=True
-        ).stdout
+        self._directory = directory
+        users = self._users(gateways)
         listed = "".join(f"    nats-route://127.0.0.1:{port}\n" for port in routes)
         self.nodes: list[Child] = []
         for index in range(NODES):
@@ -96,6 +93,19 @@ class NatsCluster:
                 "CLUSTER_HOST": "127.0.0.1", "CLUSTER_PORT": str(routes[index]),
             }  # fmt: skip
             self.nodes.append(Child(f"nats{index + 1}", _in(home, "nats-server", "-c", "nats.conf"), home / "log", env))
+
+    def _users(self, gateways: Iterable[str]) -> str:
+        ids = self._directory / "gateways.txt"
+        ids.write_text("".join(f"{each}\n" for each in gateways))
+        script = DEPLOY / "nats" / "users.sh"
+        return subprocess.run(["/bin/sh", str(script), str(ids)], check=True, capture_output=True, text=True).stdout
+
+    def admit(self, gateways: Iterable[str]) -> None:
+        """Write the list of gateways anew and let the running nodes read it, as `systemctl reload` does."""
+        users = self._users(gateways)
+        for index, each in enumerate(self.nodes):
+            (self._directory / f"nats{index + 1}" / "users.conf").write_text(users)
+            os.kill(each.pid, signal.SIGHUP)
 
     def start(self) -> None:
         """Start all three and wait until each is healthy: the three have found each other and a leader."""

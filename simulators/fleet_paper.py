@@ -12,6 +12,10 @@ _MB = 1_000_000
 _DAY_S = 86_400
 _HEADERS = 66  # bytes of Ethernet, IP and TCP with time stamps, each segment
 _SEGMENT = 1_448
+EACH = "–"  # of a box, not of the cloud side: there is no sum
+_EVENTS = 4  # of one alarm: raised, taken, returned, closed
+_ALARMS_PER_H = 20
+_EVENT_OVERHEAD = 120  # bytes of topic, MQTT and TLS of one message
 
 
 def rows(found: Mapping[str, Any], gateways: int) -> list[tuple[str, str, str, str]]:
@@ -20,22 +24,31 @@ def rows(found: Mapping[str, Any], gateways: int) -> list[tuple[str, str, str, s
     packets = mqtt["messages_per_s"] / 2 + series["posts_per_s"] * 2 + (mqtt["up_bytes_per_s"] / _SEGMENT)
     wire = mqtt["up_bytes_per_s"] + series["up_bytes_per_s"] + packets * _HEADERS
 
-    def row(zh: str, en: str, one: float, unit: str) -> tuple[str, str, str, str]:
-        return zh, en, f"{_number(one)}{unit}", f"{_number(one * gateways)}{unit}"
+    events_per_s = _ALARMS_PER_H * _EVENTS / 3600
+    event_bytes = mqtt["bytes_per_alarm_message"] + _EVENT_OVERHEAD
+
+    def row(zh: str, en: str, one: float) -> tuple[str, str, str, str]:
+        return zh, en, _number(one), _number(one * gateways)
+
+    def each(zh: str, en: str, one: float) -> tuple[str, str, str, str]:
+        return zh, en, _number(one), EACH
 
     return [
-        row("设备", "devices", found["devices"], ""),
-        row("读数每秒", "readings/s", found["readings_per_s"], ""),
-        row("MQTT 消息每秒(QoS 1)", "MQTT messages/s (QoS 1)", mqtt["messages_per_s"], ""),
-        row("MQTT 上行,含 TLS,MB/天", "MQTT upstream with TLS, MB/day", mqtt["up_bytes_per_s"] * _DAY_S / _MB, ""),
-        row("MQTT 下行(应答),MB/天", "MQTT downstream, MB/day", mqtt["down_bytes_per_s"] * _DAY_S / _MB, ""),
-        row("时序库写请求每秒", "time-series writes/s", series["posts_per_s"], ""),
+        row("设备", "devices", found["devices"]),
+        row("读数每秒", "readings/s", found["readings_per_s"]),
+        row("MQTT 消息每秒(QoS 1)", "MQTT messages/s (QoS 1)", mqtt["messages_per_s"]),
+        row("MQTT 上行,含 TLS,MB/天", "MQTT upstream with TLS, MB/day", mqtt["up_bytes_per_s"] * _DAY_S / _MB),
+        row("MQTT 下行(应答),MB/天", "MQTT downstream, MB/day", mqtt["down_bytes_per_s"] * _DAY_S / _MB),
+        row("时序库写请求每秒", "time-series writes/s", series["posts_per_s"]),
         row("时序库上行,gzip 加 TLS,MB/天", "time-series upstream, gzip and TLS, MB/day",
-            series["up_bytes_per_s"] * _DAY_S / _MB, ""),
+            series["up_bytes_per_s"] * _DAY_S / _MB),
         row("两路上行合计,估计含 TCP/IP 头,kbit/s", "both upstream with TCP/IP headers (estimate), kbit/s",
-            wire * 8 / 1000, ""),
-        row("网桥 CPU(两路),一个核的 %", "bridge's CPU (both), % of a core", box["bridge_cpu_percent"], ""),
-        row("网关写盘,MB/天", "the box's disk writes, MB/day", box["disk_bytes_per_s"] * _DAY_S / _MB, ""),
+            wire * 8 / 1000),
+        row("只送报警时:MQTT 消息每秒", "alarms only: MQTT messages/s", events_per_s),
+        row("只送报警时:MQTT 上行,MB/天", "alarms only: MQTT upstream, MB/day",
+            events_per_s * event_bytes * _DAY_S / _MB),
+        each("网桥 CPU(两路),一个核的 %", "bridge's CPU (both), % of a core", box["bridge_cpu_percent"]),
+        each("网关写盘,MB/天", "the box's disk writes, MB/day", box["disk_bytes_per_s"] * _DAY_S / _MB),
     ]  # fmt: skip
 
 
@@ -59,4 +72,4 @@ def paper(found: Mapping[str, Any], gateways: int, lang: str = "zh") -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}".removesuffix(".0")
+    return f"{value:,.0f}" if value >= 100 else (f"{value:,.1f}" if value >= 1 else f"{value:.3f}").removesuffix(".0")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 _ANSWER_S = 30.0
 _CONNECT_S = 30.0
-_KEEPALIVE_S = 60
+_KEEPALIVE_S = 600  # hundreds connect one after another before the first of them sends; `ping` comes each minute
 
 
 class WireError(Exception):
@@ -62,7 +62,8 @@ class MqttLine:
 
     def ping(self) -> None:
         """So that a quiet session is not taken for a dead one."""
-        self._writer.write(b"\xc0\x00")
+        if self._reading is not None:
+            self._writer.write(b"\xc0\x00")
 
     async def _read(self) -> None:
         try:

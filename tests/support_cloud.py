@@ -69,7 +69,9 @@ class Session:
         self.client.on_disconnect = lambda *_: setattr(self, "is_up", False)
         self.client.on_subscribe = lambda *_: setattr(self, "is_subscribed", True)
         self.client.on_publish = lambda _client, _data, mid, *_: self.acked.add(mid)
-        self.client.on_message = lambda _client, _data, message: self.got.append((message.topic, message.payload))
+        self.client.on_message = lambda _client, _data, message: self.got.append(
+            (message.topic, bytes(message.payload))
+        )
 
     def start(self, port: int) -> None:
         self.client.connect("127.0.0.1", port)

@@ -64,6 +64,22 @@ async def test_every_point_can_be_asked_back(box: Box, tmp_path: Path) -> None:
     assert [[value for _, value in each] for each in versions] == [[1], [1, 2]]
 
 
+async def test_once_a_minute_it_says_that_it_is_there(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who watches many gateways sees a silent one: said at the start, and again with what is written, in its time."""
+    box.append(readings(5))
+    asked = await scripted(box, tmp_path, lambda _: "204")
+    assert asked[0].is_check
+    assert not [line for each in asked[1:] for line in each.lines if line.startswith("shouwang_bridge,")]
+    monkeypatch.setattr(influx_uplink, "_ALIVE_EVERY_S", 0.0)
+    box.append(readings(5))
+    asked = await scripted(box, tmp_path, lambda _: "204")
+    assert asked[1:]
+    assert all(each.lines[-1].startswith("shouwang_bridge,site=gw-1 up=1i ") for each in asked[1:])
+    assert box.rejected("history") == 0
+
+
 async def test_a_server_started_later_gets_what_it_missed(box: Box, tmp_path: Path) -> None:
     """While the server is away the rows wait on disk; afterwards every point is there."""
     box.append(readings(10))

@@ -119,8 +119,25 @@ async def test_who_is_not_on_the_list_gets_no_session(pki: Certificates, cluster
     await until(lambda: "client didn't provide a certificate" in log.read_text(), "the refusal is in the log")
 
 
-def test_another_ca_is_refused_by_the_client(pki: Certificates, tmp_path: Path) -> None:
-    """Certificates that `make-certs.sh` writes verify by their own CA and by no other; keys are for their owner only."""
+async def test_a_new_gateway_is_let_in_while_the_others_stay(pki: Certificates, cluster: NatsCluster) -> None:
+    """The list is written anew and read by the running servers: one more comes in, one less is thrown out."""
+    old, gone, new = (Session(pki, *each) for each in ((GATEWAY, "a"), (OTHER, "b"), ("stranger", "c")))
+    ended: list[int] = []
+    for each in (old, gone):
+        each.start(cluster.mqtt_ports[0])
+        await until(lambda each=each: each.is_up, "a session")  # type: ignore[misc]
+    old.client.on_disconnect = lambda *_: ended.append(1)
+    cluster.admit([GATEWAY, "stranger"])
+    await until(lambda: not gone.is_up, "who is no longer listed loses its session")
+    new.start(cluster.mqtt_ports[1])
+    await until(lambda: new.is_up, "the new gateway's session")
+    assert not ended
+    for each in (old, gone, new):
+        each.stop()
+
+
+def test_keys_are_kept(pki: Certificates, tmp_path: Path) -> None:
+    """A certificate and another's key make no session; keys are for their owner only, and none is written over."""
     other = Certificates(tmp_path)
     with pytest.raises(ssl.SSLError):
         trusting(other).load_cert_chain(other.path / "ca.pem", pki.path / "node.key")

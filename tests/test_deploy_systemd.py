@@ -173,6 +173,19 @@ async def test_the_gateway_says_that_it_is_ready_alive_and_ending(
     assert manager.listen()[-1] == "STOPPING=1"
 
 
+async def test_the_bridge_dies_first(tmp_path: Path, mosquitto: MosquittoBroker) -> None:  # noqa: F811
+    """Where memory ends the kernel looks for the highest score: the bridge's is above the gateway's."""
+    config, _ = configured(tmp_path, mosquitto.port)
+
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    with running(config) as process:
+        await until(lambda: "\0bridge\0" in _children(process.pid), "the bridge runs")
+        own, child = score(process.pid), _child(process.pid)
+        await until(lambda: score(child) >= own + 400, "the bridge's score")
+
+
 async def test_the_gateway_lives_within_the_filter_of_its_unit(
     tmp_path: Path,
     mosquitto: MosquittoBroker,  # noqa: F811
@@ -191,14 +204,15 @@ async def test_the_gateway_lives_within_the_filter_of_its_unit(
 
         await until(lambda: is_up() or process.poll() is not None, "it serves", 60)
         assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
-        await until(lambda: "bridge" in _children(process.pid), "the bridge runs", 60)
+        await until(lambda: "\0bridge\0" in _children(process.pid), "the bridge runs", 60)
         await until(lambda: _uplink_is_up(web_port), "the uplink is up", 60)
-        gateway = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
-        os.kill(gateway, signal.SIGTERM)
+        os.kill(_child(process.pid), signal.SIGTERM)
         await until(lambda: process.poll() is not None, "the end", 30)
     used = set(re.findall(r"^\d+ (\w+)\(", trace.read_text(errors="replace"), re.MULTILINE))
     assert {"clock_adjtime", "execve", "fdatasync", "sendto"} <= used
-    assert not used - allowed
+    if os.geteuid() == 0:
+        used.discard("fchown")  # SQLite calls it as root only; the unit has a user of its own
+    assert sorted(used - allowed) == []
 
 
 def _uplink_is_up(web_port: int) -> bool:
@@ -213,6 +227,10 @@ def _children(pid: int) -> str:
             if os.getsid(int(each.parent.name)) == pid:
                 found += each.read_text()
     return found
+
+
+def _child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def _allowed() -> set[str]:

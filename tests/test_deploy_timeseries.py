@@ -1,4 +1,4 @@
-"""The time-series configuration that we ship, started as it is: nginx with client certificates before VictoriaMetrics."""
+"""The time-series store that we ship, started as it is: nginx with client certificates before VictoriaMetrics."""
 
 from __future__ import annotations
 

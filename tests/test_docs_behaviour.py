@@ -80,6 +80,8 @@ PROMISED = {
         "gas valve", "on record", "cannot be forged", "half lines", "nothing is done later", "Names of people",
         "within the deadband", "Savings are counted", "events always go up", "what it asks for and no more",
         "Personal words", "30 days ahead", "Secrets",
+        "started as they are shipped", "certificate is its account", "every dashboard",
+        "played from one that was measured", "As a service",
     ),
 }  # fmt: skip
 
