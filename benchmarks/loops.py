@@ -19,10 +19,7 @@ class LoopThread(threading.Thread):
     def run(self) -> None:
         """The thread."""
         self._loop.run_forever()
-        tasks = asyncio.all_tasks(self._loop)
-        for each in tasks:
-            each.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(_cancel_all())
         self._loop.close()
 
     async def begin(self) -> None:
@@ -42,6 +39,13 @@ class LoopThread(threading.Thread):
     def do(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do it in the loop, and wait for it."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in tasks:
+        each.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

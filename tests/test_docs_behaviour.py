@@ -82,6 +82,8 @@ PROMISED = {
         "Personal words", "30 days ahead", "Secrets",
         "started as they are shipped", "certificate is its account", "every dashboard",
         "played from one that was measured", "As a service",
+        "0 lost, 0 twice by id, 0 out of order per device", "put aside after a few refusals", "time and no row",
+        "leader of its streams", "damaged page of the outbox",
     ),
 }  # fmt: skip
 

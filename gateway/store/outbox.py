@@ -143,22 +143,23 @@ class OutboxReader:
             self._take(found, lane, after, limit, max_bytes)
         except apsw.CorruptError:
             if not found:
-                found.append(self._damaged(lane, after))
+                self._look_again(found, lane, after)
         return found
 
-    def _damaged(self, lane: Lane, after: int) -> OutboxEntry:
-        """The stretch behind ``after`` that can't be read; looked at with a connection that remembers nothing.
+    def _look_again(self, found: list[OutboxEntry], lane: Lane, after: int) -> None:
+        """With a connection that remembers nothing: the gateway may have mended its database, which is a new file.
 
         Raises:
-            apsw.CorruptError: nothing can be read behind it.
+            apsw.CorruptError: nothing can be read behind ``after``.
         """
         self._db.close()
         self._db = open_reader(self.directory, GATEWAY_FILE)
         following = next_readable(self._db, _TABLES[lane], after)
-        if following <= after + 1:
-            raise apsw.CorruptError(f"nothing of {_TABLES[lane]} can be read behind row {after}")
-        text = f"rows {after + 1} to {following - 1} lie on a damaged page"
-        return OutboxEntry(following - 1, lane, codec.from_ms(0), text.encode())
+        if following > after + 1:
+            text = f"rows {after + 1} to {following - 1} lie on a damaged page"
+            found.append(OutboxEntry(following - 1, lane, codec.from_ms(0), text.encode()))
+        else:
+            self._take(found, lane, after, 1, 1)
 
     def _take(self, found: list[OutboxEntry], lane: Lane, after: int, limit: int, max_bytes: int) -> None:
         size = 0
