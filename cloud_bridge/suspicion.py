@@ -2,7 +2,8 @@
 
 A platform that drops the session on one bad message would otherwise be an endless reconnect storm, with everything
 behind that row waiting for ever. The row is put aside only after several refusals of exactly this row, each in a
-session that had worked before: an outage alone must never cost a row.
+session that had worked before: an outage alone must never cost a row. While nothing else is taken in between, each
+further row needs twice as many refusals: a platform that forbids everything must not eat the alarms one by one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from gateway.model import Lane
 
 _REFUSALS = {Lane.ALARM: 6, Lane.TELEMETRY: 3}  # an alarm is given up later
+_UNPROVED = 2
+_MOST_DOUBT = 7  # an alarm is then given up after some 50 minutes of refusals
 
 
 class Row(NamedTuple):
@@ -27,6 +30,8 @@ class Suspicion:
 
     def __init__(self) -> None:
         self._suspects: set[Row] = set()
+        self._doubt = _UNPROVED  # nothing was taken yet: perhaps the platform is ill, and no row to blame
+        self._blamed: Row | None = None
         self._strikes: dict[Lane, tuple[Row, int]] = {}  # of each lane: a bad row in each must not hide the other
 
     @property
@@ -36,6 +41,8 @@ class Suspicion:
 
     def answered(self, row: Row) -> None:
         """The platform took this row (or it was put aside): it is no suspect."""
+        if row != self._blamed:
+            self._doubt = 0
         self._suspects.discard(row)
         if row == self._struck(row.lane)[0]:
             del self._strikes[row.lane]
@@ -55,7 +62,11 @@ class Suspicion:
         before, strikes = self._struck(row.lane)
         strikes = strikes + 1 if row == before else 1
         self._strikes[row.lane] = row, strikes
-        return row if strikes >= _REFUSALS[row.lane] else None
+        if strikes < _REFUSALS[row.lane] << self._doubt:
+            return None
+        self._doubt = min(self._doubt + 1, _MOST_DOUBT)
+        self._blamed = row
+        return row
 
     def _struck(self, lane: Lane) -> tuple[Row | None, int]:
         return self._strikes.get(lane, (None, 0))

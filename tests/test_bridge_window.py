@@ -51,9 +51,11 @@ def test_an_outage_with_many_rows_in_flight_blames_none() -> None:
 def test_only_the_row_that_was_alone_each_time_is_blamed() -> None:
     """Three refusals in a row of the same lone telemetry row, six of an alarm; another row in between starts anew."""
     suspicion = Suspicion()
-    a, b, alarm = Row(TELEMETRY, 1), Row(TELEMETRY, 2), Row(ALARM, 1)
+    a, b, alarm, good = Row(TELEMETRY, 1), Row(TELEMETRY, 2), Row(ALARM, 1), Row(TELEMETRY, 3)
+    suspicion.answered(good)
     assert [suspicion.refused([row]) for row in (a, a, b, a, a)] == [None] * 5
     assert suspicion.refused([a]) == a
+    suspicion.answered(good)
     assert [suspicion.refused([alarm]) for _ in range(6)] == [None] * 5 + [alarm]
 
 
