@@ -12,8 +12,11 @@ that must be 0 is 0.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import multiprocessing
+import os
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -171,10 +174,22 @@ def run(plan: Plan) -> Found:
         return Found(plan, trouble, scene.kills, time.perf_counter() - began, seen.sessions, replay_s, verdict)
 
 
+def _end_with_parent() -> None:
+    """In a worker: SIGTERM when the command is ended, by whatever (prctl(2), PR_SET_PDEATHSIG); its `Lab` cleans up."""
+    ctypes.CDLL("libc.so.6").prctl(1, signal.SIGTERM)
+
+
+def _one(plan: Plan) -> Found:
+    try:
+        return run(plan)
+    except SystemExit:  # told to end: everything is cleaned up; the pool would go on with the next run
+        os._exit(143)
+
+
 def run_all(plans: list[Plan], at_once: int) -> Iterator[Found | str]:
     """Every run as it ends; a text for one that failed itself."""
-    with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(run, plan): plan for plan in plans}
+    with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
+        waiting = {pool.submit(_one, plan): plan for plan in plans}
         for each in as_completed(waiting):
             try:
                 yield each.result()
