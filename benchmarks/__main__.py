@@ -12,7 +12,20 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import crash, day, engine, escalation, flood, ingest, latency, linkage, modbus_poll, scale
+from benchmarks import (
+    cloud_alarm,
+    cloud_replay,
+    crash,
+    day,
+    engine,
+    escalation,
+    flood,
+    ingest,
+    latency,
+    linkage,
+    modbus_poll,
+    scale,
+)
 from benchmarks.harness import BenchError
 from benchmarks.report import Report, machine, markdown, show
 
@@ -33,6 +46,8 @@ def full() -> Runs:
         "crash": partial(crash.run, 200, 60),
         "flood": partial(flood.run, 3),
         "day": partial(day.run, 5),
+        "cloud-alarm": partial(cloud_alarm.run, 1_000_000, 300),
+        "cloud-replay": partial(cloud_replay.run, 3, 200_000, 30),
     }
 
 
@@ -50,6 +65,8 @@ def quick() -> Runs:
         "crash": partial(crash.run, 5, 15),
         "flood": partial(flood.run, 1),
         "day": partial(day.run, 1),
+        "cloud-alarm": partial(cloud_alarm.run, 200_000, 60),
+        "cloud-replay": partial(cloud_replay.run, 1, 80_000, 10),
     }
 
 

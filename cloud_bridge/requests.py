@@ -130,7 +130,7 @@ class Requests:
             "is_accepted": answer.is_accepted,
             "code": answer.code,
             "version": answer.version,
-            "detail": dict(self._context.selection.answer(answer.detail)),
+            "detail": dict(answer.detail),
         }
         return orjson.dumps(body, default=str)
 
