@@ -13,7 +13,7 @@ from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.model import Now
 from gateway.store.journal import Batch
-from gateway.store.outbox import Trimmed
+from gateway.store.trimming import Trimmed
 
 _SOON_S = 0.02  # between two pieces of housekeeping while there is more of it
 

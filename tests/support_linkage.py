@@ -41,7 +41,7 @@ from gateway.notify.policy import NoticePolicy
 from gateway.pipeline import Pipeline
 from gateway.rules import Engine
 from gateway.store.journal import Batch, Journal
-from gateway.store.outbox import Trimmed
+from gateway.store.trimming import Trimmed
 from gateway.supervise import keep_running
 from tests.support_modbus import Field, make_device, raw_server, serve
 from tests.support_rules import device, place, rule, site

@@ -30,7 +30,8 @@ from gateway.model import (
 )
 from gateway.pipeline import Act, Pipeline
 from gateway.store.journal import Batch, Journal
-from gateway.store.outbox import OutboxReader, Trimmed
+from gateway.store.outbox import OutboxReader
+from gateway.store.trimming import Trimmed
 from tests.support_core import now, reading, until
 
 POISON = -1.0

@@ -39,6 +39,7 @@ from gateway.store.ballast import Ballast, make_room
 from gateway.store.database import GATEWAY_FILE, narrow, number, open_gateway, open_reader
 from gateway.store.retention import SteadyClock, trim_records
 from gateway.store.timers import TimerLog
+from gateway.store.trimming import Trimmed, Trimmer
 
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
 _DIGEST_BYTES = 10
@@ -102,7 +103,7 @@ class Journal:
         self._boot = boot
         self._timers = TimerLog(self._db, boot)
         self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
-        self._trimmer = outbox.Trimmer(self._db, directory, uplinks, limit_bytes)
+        self._trimmer = Trimmer(self._db, directory, uplinks, limit_bytes)
         self._reporting = Reporting(reports or {}, held_readings.read(self._db))
         self._saved = 0  # of its savings, what has been counted
         self._ballast = Ballast(directory)
@@ -145,7 +146,7 @@ class Journal:
         """May the same batch be written later? The disk is full, read-only, busy or broken."""
         return isinstance(error, _PASSING)
 
-    def trim(self, now: Now) -> outbox.Trimmed:
+    def trim(self, now: Now) -> Trimmed:
         """A bounded piece of housekeeping."""
         self._db.execute(
             "DELETE FROM requests WHERE at_ms < ?", (codec.to_ms(now.utc - timedelta(seconds=_KEEP_REQUESTS_S)),)

@@ -1,14 +1,13 @@
 """The outbox: what waits for the clouds, in two lanes with a cursor per uplink.
 
-The gateway appends (in the transaction of its batch, `append`) and trims; the bridge reads with `OutboxReader` and
-keeps its cursors, dead letters and status with `CursorStore` in its own file. What the rows mean to a platform
-belongs to `cloud_bridge`.
+The gateway appends (in the transaction of its batch, `append`) and trims (`trimming`); the bridge reads with
+`OutboxReader` and keeps its cursors, dead letters and status with `CursorStore` in its own file. What the rows mean to
+a platform belongs to `cloud_bridge`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 import apsw
 import orjson
@@ -17,10 +16,10 @@ from gateway.model import Alarm, AlarmEvent, Lane, OutboxEntry, Reading
 from gateway.store import codec, dead_letters
 from gateway.store.damage import next_readable
 from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch, number, open_bridge, open_reader
+from gateway.store.packing import Packed, PackError, is_pack, unpack
+from gateway.store.trimming import TABLES
 
-_TABLES = {Lane.ALARM: "outbox_alarm", Lane.TELEMETRY: "outbox_telemetry"}
 _MAX_DEAD_LETTERS = 10_000  # per uplink: the oldest go first, the count stays in the status
-_TRIM_ROWS = 500  # rows deleted in one transaction: a commit never waits long behind a trim
 
 
 def append(
@@ -38,88 +37,6 @@ def append(
         )
 
 
-class Trimmed(NamedTuple):
-    """What one piece of housekeeping did."""
-
-    dropped: int  # unsettled readings, for want of room
-    is_more: bool  # there is more to delete: come again soon
-    saved: int = 0  # readings that report on change has kept from the outbox since the last piece
-
-
-class Trimmer:
-    """Deletes what every enabled uplink has settled, and the oldest telemetry beyond the bound; alarms never."""
-
-    def __init__(self, db: apsw.Connection, directory: str, uplinks: Sequence[str], limit_bytes: int) -> None:
-        self._db = db
-        self._directory = directory
-        self._uplinks = tuple(uplinks)
-        self._limit = limit_bytes
-        self._bytes = 0  # of the telemetry lane, up to ``_counted_to``
-        self._counted_to = 0
-        self._cursors: apsw.Connection | None = None
-
-    def trim(self) -> Trimmed:
-        """Delete at most `_TRIM_ROWS` rows of each lane."""
-        self._count_new()
-        is_more = False
-        for lane, table in _TABLES.items():
-            sizes = self._db.execute(
-                f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} WHERE seq <= ? ORDER BY seq LIMIT ?)"  # noqa: S608 - constants
-                " RETURNING length(body)",
-                (self._settled(lane), _TRIM_ROWS),
-            ).fetchall()
-            is_more = is_more or len(sizes) == _TRIM_ROWS
-            if lane is Lane.TELEMETRY:
-                self._bytes -= sum(int(str(row[0])) for row in sizes)
-        dropped = self._drop_oldest()
-        return Trimmed(dropped, is_more or self._bytes > self._limit)
-
-    def squeeze(self) -> None:
-        """The disk is full: from now on a tenth less telemetry than there is."""
-        self._limit = min(self._limit, self._bytes * 9 // 10)
-
-    def _count_new(self) -> None:
-        newest = number(self._db, "SELECT max(seq) FROM outbox_telemetry")
-        self._bytes += number(
-            self._db, "SELECT sum(length(body)) FROM outbox_telemetry WHERE seq > ?", self._counted_to
-        )
-        self._counted_to = max(self._counted_to, newest)
-
-    def _settled(self, lane: Lane) -> int:
-        """Up to where every enabled uplink has settled; all of it where there is none."""
-        if not self._uplinks:
-            return 2**62
-        if self._cursors is None:
-            try:
-                self._cursors = open_reader(self._directory, BRIDGE_FILE)
-            except StoreError:
-                return 0  # the bridge has never run
-        try:
-            if epoch(self._cursors) != epoch(self._db):
-                return 0  # cursors of a former database
-            return min(
-                number(self._cursors, "SELECT seq FROM cursors WHERE uplink = ? AND lane = ?", each, lane.value)
-                for each in self._uplinks
-            )
-        except apsw.Error:  # broken or put aside: look again next time
-            self._cursors.close()
-            self._cursors = None
-            return 0
-
-    def _drop_oldest(self) -> int:
-        db = self._db
-        if self._bytes <= self._limit:
-            return 0
-        dropped, last = 0, 0
-        oldest = "SELECT seq, items, length(body) FROM outbox_telemetry ORDER BY seq LIMIT ?"
-        for seq, items, size in db.execute(oldest, (_TRIM_ROWS,)):
-            if self._bytes <= self._limit:
-                break
-            self._bytes, dropped, last = self._bytes - int(size), dropped + int(items), int(seq)
-        db.execute("DELETE FROM outbox_telemetry WHERE seq <= ?", (last,))
-        return dropped
-
-
 class OutboxReader:
     """The bridge's read-only view of the outbox."""
 
@@ -132,6 +49,7 @@ class OutboxReader:
         self.directory = directory
         self._db = open_reader(directory, GATEWAY_FILE)
         self.epoch = epoch(self._db)
+        self._pack: tuple[int, list[Packed]] = (0, [])  # the last one unpacked: it is taken in several pieces
 
     def take(self, lane: Lane, after: int, limit: int = 64, max_bytes: int = 1_000_000) -> list[OutboxEntry]:
         """Entries with ``seq > after``, ascending: at most ``limit``, and (but for the first) ``max_bytes``.
@@ -154,7 +72,7 @@ class OutboxReader:
         """
         self._db.close()
         self._db = open_reader(self.directory, GATEWAY_FILE)
-        following = next_readable(self._db, _TABLES[lane], after)
+        following = next_readable(self._db, TABLES[lane], after)
         if following > after + 1:
             text = f"rows {after + 1} to {following - 1} lie on a damaged page"
             found.append(OutboxEntry(following - 1, lane, codec.from_ms(0), text.encode()))
@@ -164,12 +82,12 @@ class OutboxReader:
     def _take(self, found: list[OutboxEntry], lane: Lane, after: int, limit: int, max_bytes: int) -> None:
         size = 0
         rows = self._db.execute(
-            f"SELECT seq, at_ms, body FROM {_TABLES[lane]} WHERE seq >= ? ORDER BY seq LIMIT ?",  # noqa: S608 - a constant
+            f"SELECT seq, at_ms, body FROM {TABLES[lane]} WHERE seq >= ? ORDER BY seq LIMIT ?",  # noqa: S608 - a constant
             (after + 1, limit),  # not "> after": that would look at the page before, which may be the damaged one
         )
-        for seq, at_ms, body in rows:
+        for seq, at_ms, body in self._each(rows, after):
             size += len(body)
-            if found and size > max_bytes:
+            if len(found) == limit or (found and size > max_bytes):
                 break
             found.append(OutboxEntry(seq, lane, codec.from_ms(at_ms), body))
         rows.close(force=True)  # ends the read transaction: the log can be checkpointed
@@ -178,10 +96,10 @@ class OutboxReader:
         """The newest entries with ``seq > after``, descending: (but for the first) at most ``max_bytes``."""
         found: list[OutboxEntry] = []
         rows = self._db.execute(
-            f"SELECT seq, at_ms, body FROM {_TABLES[lane]} WHERE seq > ? ORDER BY seq DESC",  # noqa: S608 - a constant
+            f"SELECT seq, at_ms, body FROM {TABLES[lane]} WHERE seq > ? ORDER BY seq DESC",  # noqa: S608 - a constant
             (after,),
         )
-        for seq, at_ms, body in rows:
+        for seq, at_ms, body in self._each(rows, after, is_backwards=True):
             max_bytes -= len(body)
             if found and max_bytes < 0:
                 break
@@ -189,23 +107,43 @@ class OutboxReader:
         rows.close(force=True)
         return found
 
+    def _each(self, rows: apsw.Cursor, after: int, *, is_backwards: bool = False) -> Iterator[Packed]:
+        """The rows as they were committed, out of the packs that housekeeping has made of them."""
+        for seq, at_ms, body in rows:
+            row = Packed(int(seq), int(at_ms), body)
+            inner = self._unpacked(row) if is_pack(body) else (row,)
+            for each in reversed(inner) if is_backwards else inner:
+                if each.seq > after:
+                    yield each
+
+    def _unpacked(self, row: Packed) -> Sequence[Packed]:
+        if self._pack[0] != row.seq:
+            try:
+                self._pack = row.seq, unpack(row.body)
+            except PackError:
+                return (row,)  # whoever reads it will put it aside
+        return self._pack[1]
+
     def backlog(self, lane: Lane, after: int) -> tuple[int, int]:
-        """(entries, bytes) with ``seq > after``; bytes 0 where a damaged page hinders counting."""
+        """(entries, bytes on the disk) with ``seq > after``; of a pack that has begun to go, all its bytes.
+
+        Numbers have no gaps, so that nothing is counted one by one; bytes 0 where a damaged page hinders adding up.
+        """
         try:
             return self._backlog(lane, after)
         except apsw.CorruptError:
             return max(0, self.last_seq(lane) - after), 0
 
     def _backlog(self, lane: Lane, after: int) -> tuple[int, int]:
-        where = f"FROM {_TABLES[lane]} WHERE seq > ?"
-        return (
-            number(self._db, f"SELECT count(*) {where}", after),
-            number(self._db, f"SELECT sum(length(body)) {where}", after),
-        )
+        first = self.take(lane, after, 1)
+        if not first:
+            return 0, 0
+        size = number(self._db, f"SELECT sum(length(body)) FROM {TABLES[lane]} WHERE seq > ?", after)  # noqa: S608 - a constant
+        return self.last_seq(lane) - first[0].seq + 1, size
 
     def last_seq(self, lane: Lane) -> int:
         """The newest entry's seq, 0 while there is none."""
-        return number(self._db, f"SELECT max(seq) FROM {_TABLES[lane]}")  # noqa: S608 - a constant
+        return number(self._db, f"SELECT max(seq) FROM {TABLES[lane]}")  # noqa: S608 - a constant
 
     def close(self) -> None:
         """Close the connection."""
