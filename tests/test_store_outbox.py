@@ -157,10 +157,11 @@ def test_one_piece_of_trimming_is_bounded_by_bytes(tmp_path: Path) -> None:
 
 def test_after_a_start_the_rows_are_counted_in_pieces_and_the_bound_holds(tmp_path: Path) -> None:
     """Millions of rows of an outage are not added up while a commit waits, and the oldest still go first."""
-    store = journal(tmp_path, limit=100_000)
+    store = journal(tmp_path)
     append(store, 9_000)
-    assert store.trim(now()).is_more
-    assert stored(store) > 8_000, "it has counted everything at once"
+    assert store.trim(now()).is_more, "it has counted everything at once"
+    store.close()
+    store = journal(tmp_path, limit=100_000)
     tidy(store)
     assert OutboxReader(str(tmp_path)).backlog(Lane.TELEMETRY, 0)[1] <= 100_000
     assert everything(tmp_path)[-1].seq == 9_000
