@@ -167,6 +167,11 @@ def open_reader(directory: str, name: str) -> apsw.Connection:
     return db
 
 
+def log_path(directory: str) -> Path:
+    """The write-ahead log of the gateway's database."""
+    return Path(directory) / f"{GATEWAY_FILE}-wal"
+
+
 def narrow(db: apsw.Connection) -> None:
     """The disk is full: from now on the log is kept short. What is in it takes less room in the database."""
     db.pragma("wal_autocheckpoint", _NARROW_PAGES)
