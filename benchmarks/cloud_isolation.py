@@ -1,5 +1,6 @@
-"""Alarm latency of the gateway while its bridge is well, stopped, killed, starved, or speaks to a platform that stands
-still: the cloud's side must not be heard at the siren.
+"""Alarm latency of the gateway while its bridge is well, stopped, killed, starved, or waits for its platform.
+
+The cloud's side must not be heard at the siren.
 
 One gateway, 500 messages a second beside it. The states take turns in short rounds, so that whatever else the machine
 does falls on all of them alike. What counts is the difference to the bridge that is well.

@@ -21,7 +21,7 @@ class Line(threading.Thread):
     def __init__(self, target: int) -> None:
         super().__init__(name="line", daemon=True)
         self.port = free_port()
-        self._target = target
+        self.target = target
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -54,7 +54,7 @@ class Line(threading.Thread):
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.transport.abort()
             return

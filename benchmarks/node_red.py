@@ -101,14 +101,15 @@ def start(lab: Lab, port: int, *, cpus: str = "") -> Child:
     home = lab.dir / "node-red"
     home.mkdir(exist_ok=True)
     (home / "flows.json").write_text(json.dumps(flow(port)))
-    (home / "settings.js").write_text(_settings())
+    (home / "settings.js").write_text(settings())
     node = shutil.which("node")
     assert node
     argv = [node, str(PROGRAM), "--userDir", str(home), "--settings", str(home / "settings.js"), "flows.json"]
     return lab.spawn("node-red", argv, cpus=cpus)
 
 
-def _settings() -> str:
+def settings() -> str:
+    """Of a Node-RED without editor and web server."""
     options = {
         "uiPort": free_port(),
         "uiHost": "127.0.0.1",

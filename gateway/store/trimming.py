@@ -7,7 +7,7 @@ rows is `outbox`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -148,8 +148,8 @@ class Trimmer:
             " WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         )
         upto = self._counted_to - _FRESH_ROWS
-        rows = self._db.execute(sql, (self._packed_to, upto, _PACK_ROWS)).fetchall()
-        self._packed_to = int(str(rows[-1][0])) if rows else upto
+        rows: list[Any] = self._db.execute(sql, (self._packed_to, upto, _PACK_ROWS)).fetchall()
+        self._packed_to = int(rows[-1][0]) if rows else upto
         for seq, items, size, start in rows:
             if int(items) < _SMALL_ITEMS and not is_pack(start):
                 run.append(_Row(int(seq), int(items), int(size)))
