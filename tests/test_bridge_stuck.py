@@ -40,7 +40,7 @@ async def test_a_bridge_that_stands_still_while_the_log_grows_is_killed(tmp_path
     store = Journal(str(data), ["platform"], 10**9)
     before = children()
     log = log_path(str(data))
-    process = BridgeProcess(config, log)
+    process = BridgeProcess(config, str(data))
     running = asyncio.create_task(process.run())
     await until(lambda: bool(children() - before), 30)
     (pid,) = children() - before
