@@ -7,7 +7,7 @@ PORT_OFFSET ?= 0
 BROKER ?= embedded
 RUNS ?= 3
 
-.PHONY: help setup demo test check bench outage poison cluster format lock clean
+.PHONY: help setup demo test check bench outage poison cluster peers format lock clean
 
 help: ## 这些命令 / these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/' | sed 's/^/  make /'
@@ -48,6 +48,9 @@ poison: setup ## 会卡在一条数据上的平台,清点 / platforms that choke
 
 cluster: setup ## 三节点集群失去节点与主节点,清点 / a cluster that loses nodes and its leader, counted
 	@$(BIN)/python -m benchmarks.cluster
+
+peers: setup ## 同样的断网,与同类软件比较 / the same outage for Node-RED, thingsboard-gateway and mosquitto's bridge
+	@$(BIN)/python -m benchmarks.peers
 
 format: setup
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import (
     cloud_alarm,
     cloud_replay,
+    cloud_isolation,
     crash,
     day,
     engine,
@@ -24,6 +25,7 @@ from benchmarks import (
     latency,
     linkage,
     modbus_poll,
+    outbox_growth,
     scale,
 )
 from benchmarks.harness import BenchError
@@ -33,7 +35,7 @@ Runs = dict[str, Callable[[], Report]]
 
 
 def full() -> Runs:
-    """About forty minutes on two cores."""
+    """About fifty minutes on two cores."""
     return {
         "engine": partial(engine.run, 5, 400),
         "latency": partial(latency.run, 300, 3),
@@ -48,11 +50,13 @@ def full() -> Runs:
         "day": partial(day.run, 5),
         "cloud-alarm": partial(cloud_alarm.run, 1_000_000, 300),
         "cloud-replay": partial(cloud_replay.run, 3, 200_000, 30),
+        "isolation": partial(cloud_isolation.run, 12),
+        "growth": partial(outbox_growth.run, 50),
     }
 
 
 def quick() -> Runs:
-    """About seven minutes: shows that everything runs; the figures are rough."""
+    """About nine minutes: shows that everything runs; the figures are rough."""
     return {
         "engine": partial(engine.run, 2, 100),
         "latency": partial(latency.run, 100, 1),
@@ -67,13 +71,15 @@ def quick() -> Runs:
         "day": partial(day.run, 1),
         "cloud-alarm": partial(cloud_alarm.run, 200_000, 60),
         "cloud-replay": partial(cloud_replay.run, 1, 80_000, 10),
+        "isolation": partial(cloud_isolation.run, 1),
+        "growth": partial(outbox_growth.run, 1),
     }
 
 
 def main() -> int:
     """Command line; the exit code."""
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    options.add_argument("--quick", action="store_true", help="few samples: about seven minutes")
+    options.add_argument("--quick", action="store_true", help="few samples: about nine minutes")
     options.add_argument("--only", action="append", choices=list(full()), help="may be given several times")
     options.add_argument("--write", type=Path, metavar="FILE.md", help="also write the table as Markdown")
     given = options.parse_args()
