@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmarks import (
     cloud_alarm,
-    cloud_replay,
     cloud_isolation,
+    cloud_replay,
     crash,
     day,
     engine,
