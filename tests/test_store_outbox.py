@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 import apsw
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,6 +190,19 @@ def test_a_damaged_row_is_packed_with_nobody(tmp_path: Path) -> None:
     reader = OutboxReader(str(tmp_path))
     assert [each.seq for each in reader.take(Lane.TELEMETRY, 0, 1_000)] == list(range(1, 1_001))
     assert reader.take(Lane.TELEMETRY, 99, 1)[0].body == b"x\x9c\x00"
+
+
+def test_a_pack_in_another_database_is_one_row_of_its_new_number(tmp_path: Path) -> None:
+    """Carried home or mended its rows get new numbers: none is sent under a number that belongs to another."""
+    store = journal(tmp_path)
+    append(store, FRESH + 600)
+    before = everything(tmp_path)
+    tidy(store)
+    store.connection.execute("UPDATE outbox_telemetry SET seq = 3 WHERE seq = 256")
+    found = everything(tmp_path)
+    assert [each.seq for each in found[:2]] == [3, 257]
+    assert orjson.loads(found[0].body)["r"] == [orjson.loads(each.body)["r"][0] for each in before[:256]]
+    assert OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 3, 1)[0].seq == 257
 
 
 def test_a_damaged_pack_costs_its_own_rows_and_nothing_behind_them(tmp_path: Path) -> None:

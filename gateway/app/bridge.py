@@ -7,6 +7,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+from gateway.app.child import Child
 from gateway.store.database import log_path
 
 _MOST_UNREAD = 1024  # bytes in the pipe of a bridge that does not read: it will look by itself
@@ -34,7 +35,7 @@ class BridgeProcess:
         self._config = config
         self._data_dir = data_dir
         self._log = log_path(data_dir)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
 
     async def run(self) -> None:
         """Run the bridge until it ends, or stop it when cancelled.
@@ -43,10 +44,9 @@ class BridgeProcess:
             BridgeEnded: it has ended by itself, or could not be started.
         """
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "bridge", "--config", str(self._config),
-                "--data-dir", self._data_dir, "--wake-from-stdin",
-                stdin=asyncio.subprocess.PIPE,
+            process = await Child.start(
+                (sys.executable, "-m", "gateway", "bridge", "--config", str(self._config),
+                 "--data-dir", self._data_dir, "--wake-from-stdin")
             )  # fmt: skip
         except OSError as error:  # no memory, no process to be had: the clouds can wait, alarms cannot
             raise BridgeEnded(f"the bridge cannot be started: {error}") from error
@@ -58,7 +58,7 @@ class BridgeProcess:
             await _stop(process)
         raise BridgeEnded(f"the bridge ended with code {code}")
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> int:
+    async def _watch(self, process: Child) -> int:
         """Its exit code. A bridge that stands still in the middle of a read is killed: until it goes on the log
         cannot begin again, and grows by 10 GB an hour at 200 commits a second.
 
@@ -84,16 +84,15 @@ class BridgeProcess:
 
     def ring(self) -> None:
         """There are new rows in the outbox."""
-        pipe = None if self._process is None else self._process.stdin
-        if pipe is not None and not pipe.is_closing() and pipe.transport.get_write_buffer_size() < _MOST_UNREAD:
+        pipe = None if self._process is None else self._process.pipe
+        if pipe is not None and not pipe.is_closing() and pipe.get_write_buffer_size() < _MOST_UNREAD:
             pipe.write(b"\n")
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
+async def _stop(process: Child) -> None:
+    process.pipe.close()  # the bridge takes the end of its input for ours
+    if process.is_over:
         return
-    if process.stdin is not None:
-        process.stdin.close()  # the bridge takes the end of its input for ours
     for end in (_nothing, process.terminate, process.kill):
         with contextlib.suppress(TimeoutError, ProcessLookupError):
             end()

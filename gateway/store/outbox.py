@@ -16,7 +16,7 @@ from gateway.model import Alarm, AlarmEvent, Lane, OutboxEntry, Reading
 from gateway.store import codec, dead_letters
 from gateway.store.damage import next_readable
 from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch, number, open_bridge, open_reader
-from gateway.store.packing import Packed, PackError, is_pack, unpack
+from gateway.store.packing import Packed, PackError, as_one, is_pack, unpack
 from gateway.store.trimming import TABLES
 
 _MAX_DEAD_LETTERS = 10_000  # per uplink: the oldest go first, the count stays in the status
@@ -119,9 +119,11 @@ class OutboxReader:
     def _unpacked(self, row: Packed) -> Sequence[Packed]:
         if self._pack[0] != row.seq:
             try:
-                self._pack = row.seq, unpack(row.body)
+                rows = unpack(row.body)
             except PackError:
                 return (row,)  # whoever reads it will put it aside
+            is_carried = rows[-1].seq != row.seq  # into another database, under another number
+            self._pack = row.seq, [as_one(rows, row.seq)] if is_carried else rows
         return self._pack[1]
 
     def backlog(self, lane: Lane, after: int) -> tuple[int, int]:
