@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ _MOST_UNREAD = 1024  # bytes in the pipe of a bridge that does not read: it will
 _STOP_S = 5.0
 _LOOK_S = 2.0
 _MOST_LOG_BYTES = 64_000_000  # by which the database's log may grow while a bridge runs: half a minute of commits
+_NICE = 5  # its start and its replays leave the processor to whoever decides on alarms
 _DIES_FIRST = "500"  # of -1000 to 1000
 
 
@@ -50,6 +52,8 @@ class BridgeProcess:
             )  # fmt: skip
         except OSError as error:  # no memory, no process to be had: the clouds can wait, alarms cannot
             raise BridgeEnded(f"the bridge cannot be started: {error}") from error
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
         self._process = process
         try:
             code = await self._watch(process)

@@ -24,6 +24,7 @@ class Child:
 
     def __init__(self, process: subprocess.Popen[bytes], pipe: asyncio.WriteTransport) -> None:
         self._process = process
+        self.pid = process.pid
         self.pipe = pipe
         self._end = _beside(process.wait)
 
