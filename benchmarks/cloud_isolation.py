@@ -156,11 +156,11 @@ def _rooms() -> Iterator[tuple[int, int]]:
 
 def _alarm(scene: Scene, room: tuple[int, int], act: Callable[[int], None], n: int) -> float:
     act(n)
+    scene.probe.settle(0.02)  # what looked for the processes is over
     building, index = room
     took_ms = scene.probe.alarm(site.address(index, building))
     if took_ms is None:
         raise BenchError(f"the alarm of {site.address(index, building)} was never answered: {scene.gateway.tail()}")
-    scene.probe.settle(0.02)
     return took_ms
 
 

@@ -99,6 +99,8 @@ def test_the_bridge_sees_the_same_rows_before_and_after_packing(tmp_path: Path) 
     assert everything(tmp_path) == before
     for after, limit in ((0, 1_000), (1, 7), (255, 3), (256, 64), (777, 33), (FRESH + 1_990, 64)):
         assert everything(tmp_path, after, limit) == before[after:]
+    newest = OutboxReader(str(tmp_path)).tail(Lane.TELEMETRY, 777, 10**9)
+    assert [each.seq for each in newest] == list(range(FRESH + 2_000, 777, -1))
     rows, size = OutboxReader(str(tmp_path)).backlog(Lane.TELEMETRY, 777)
     assert rows == backlog[0] == FRESH + 2_000 - 777
     assert size < backlog[1]
