@@ -61,7 +61,7 @@ async def run_bridge(site: Site, data_dir: str, *, clock: Clock | None = None, w
         await wake.listen(wake_fd)
     gone = asyncio.create_task(wake.wait_gone(), name="gateway's end")
     clock = clock or SystemClock()
-    context = Context(site, clock, Selection(site))
+    context = Context(site, clock, Selection(site), data_dir=data_dir)
     house = _House(context, data_dir, Ledger(data_dir), wake, Downlink(data_dir, clock))
     work = asyncio.create_task(_forward(house), name="bridge")
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cloud_bridge import influx_uplink, mqtt_uplink
+from cloud_bridge import influx_uplink, mqtt_uplink, sparkplug_uplink
 from cloud_bridge.uplink import UplinkKind
 
 UPLINKS: Mapping[str, UplinkKind] = {
     "mqtt": mqtt_uplink.KIND,
     "influxdb": influx_uplink.KIND,
+    "sparkplug": sparkplug_uplink.KIND,
 }

@@ -94,6 +94,7 @@ class Context(NamedTuple):
     selection: Selection
     epoch: str = ""  # of the outbox: numbers of another epoch are other things
     ask: Ask = refuse  # what the platform asks goes here
+    data_dir: str = ""  # where an uplink may keep a small file of its own; "": nowhere
 
 
 class UplinkKind(NamedTuple):

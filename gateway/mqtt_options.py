@@ -78,6 +78,7 @@ class LinkOptions:
     keepalive_s: int = 30
     connect_timeout_s: float = 5.0
     clean_session: bool = True
-    will: tuple[str, bytes] | None = None  # retained, QoS 1
+    will: tuple[str, bytes] | None = None  # QoS 1
     version: Literal[4, 5] = 4  # of the protocol: 4 is MQTT 3.1.1
     session_expiry_s: int = 0  # MQTT 5: how long the broker keeps the session of a client that has gone
+    is_will_retained: bool = True

@@ -308,6 +308,8 @@ class StandIn:
                     if said and packet.mid:
                         reason = bytes((said,)) if said >= 0x80 else b""
                         writer.write(bytes((0x40, 2 + len(reason))) + packet.mid + reason)
+                elif packet.kind == 8:
+                    writer.write(b"\x90\x03" + packet.body[:2] + b"\x01")
                 elif packet.kind == 12:
                     writer.write(b"\xd0\x00")
         except (asyncio.IncompleteReadError, ConnectionError, Hangup):

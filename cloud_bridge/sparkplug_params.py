@@ -1,0 +1,64 @@
+"""What ``type: sparkplug`` of an uplink can be told, and the MQTT session that follows from it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from cloud_bridge.mqtt_uplink import MqttParams
+from cloud_bridge.settings import Tls, wrong
+from cloud_bridge.uplink import UplinkError
+from gateway.mqtt_link import LinkOptions, TlsOptions
+from gateway.secret import SecretError
+
+SparkplugId = Annotated[str, StringConstraints(pattern=r"^[^+#/\x00]*$", max_length=200)]
+
+
+class SparkplugParams(MqttParams):
+    """``type: sparkplug`` of an uplink: the broker as of ``type: mqtt``, and who we are there."""
+
+    prefix: Literal["spBv1.0"] = "spBv1.0"  # the namespace, fixed by the specification
+    window: int = Field(default=1000, ge=20, le=5000)  # rows under way: the more, the more of a device in one message
+    group: SparkplugId = Field(default="shouwang", min_length=1)
+    node: SparkplugId = ""  # "" means the gateway's id
+    primary_host: SparkplugId = ""  # births wait until its STATE says online; "": nobody is waited for
+    strict: bool = False  # QoS 0 as the specification has it; rows are then settled by the primary host's STATE
+
+    @model_validator(mode="after")
+    def _has_proof(self) -> SparkplugParams:
+        if self.strict and not self.primary_host:
+            raise wrong(
+                "E480",
+                "strict: true 时没有回执,要靠主站的 STATE 才知道送到了,却没写 primary_host",
+                "strict: true has no receipts: only the primary host's STATE tells, and primary_host is missing",
+                "加一行 primary_host: 主站的编号,或者删去 strict",
+                "add primary_host: the host's id, or remove strict",
+            )
+        return self
+
+    def link(self, client_id: str, will: tuple[str, bytes]) -> LinkOptions:
+        """The session's options.
+
+        Raises:
+            UplinkError: a secret can't be read.
+        """
+        tls = None
+        try:
+            password = self.password.read() if self.password else ""
+        except SecretError as error:
+            raise UplinkError(str(error)) from error
+        if not self.is_plaintext:
+            files = self.tls or Tls()
+            tls = TlsOptions(files.ca or None, files.cert or None, files.key or None)
+        return LinkOptions(
+            host=self.host,
+            port=self.port or (1883 if self.is_plaintext else 8883),
+            client_id=self.client_id or client_id,
+            username=self.username,
+            password=password,
+            tls=tls,
+            keepalive_s=int(self.keepalive),
+            will=will,
+            is_will_retained=False,
+        )
