@@ -6,19 +6,17 @@ twice is one request, and a second press is another, because its time is another
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from cloud_bridge.ask import Request
+from cloud_bridge.requests import NoRequestError, request_of
 from cloud_bridge.sparkplug_messages import REBIRTH, REQUEST, REQUEST_ALIAS
 from cloud_bridge.sparkplug_payload import Asked, PayloadError, Told
 from cloud_bridge.sparkplug_roster import Roster
-from gateway.model import Value, Verb
+from gateway.model import Now, Value, Verb
 
-_MAX_TEXT = 256  # of a value, an id, an argument
-_MAX_ARGS = 16
-_KEYS = frozenset({"id", "verb", "alarm_id", "version", "args", "user", "expires_in_s"})
+_MAX_TEXT = 256  # of a value
+_MAX_ID = 64
 
 
 def is_rebirth(told: Told) -> bool:
@@ -26,14 +24,14 @@ def is_rebirth(told: Told) -> bool:
     return any(each.name == REBIRTH and each.value is True for each in told.metrics)
 
 
-def of_node(told: Told, age_s: float, answer_s: float) -> list[Request]:
-    """The requests of an NCMD, each JSON text in the metric ``Node Control/Request``.
+def of_node(told: Told, epoch: str, now: Now) -> list[Request]:
+    """The requests of an NCMD: texts of ``request.v1.json`` in the metric ``Node Control/Request``.
 
     Raises:
-        PayloadError: one can't be read, or its time has passed.
+        PayloadError: one can't be read.
     """
     texts = [each.value for each in told.metrics if each.name == REQUEST or each.alias == REQUEST_ALIAS]
-    return [_request(text, _left_s(told, age_s, answer_s)) for text in texts]
+    return [_request(text, epoch, now) for text in texts]
 
 
 def of_device(told: Told, device: str, roster: Roster, age_s: float, answer_s: float) -> list[Request]:
@@ -72,33 +70,14 @@ def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _request(text: Value | None, left_s: float) -> Request:
+def _request(text: Value | None, epoch: str, now: Now) -> Request:
     try:
         body = orjson.loads(text) if isinstance(text, str) else None
     except orjson.JSONDecodeError as error:
         raise PayloadError(f"{REQUEST}: no JSON: {error}") from error
-    if not isinstance(body, dict) or not body.keys() <= _KEYS or not _short(body.get("id")) or not body["id"]:
-        raise PayloadError(f"{REQUEST}: an object with id, verb, alarm_id, version, args, user, expires_in_s")
-    args = body.get("args", {})
-    alarm_id, user = body.get("alarm_id", ""), body.get("user", "")
-    version, expires_s = body.get("version", 0), body.get("expires_in_s", left_s)
-    is_right = (
-        _short(alarm_id)
-        and _short(user)
-        and isinstance(args, dict)
-        and len(args) <= _MAX_ARGS
-        and all(_short(each) for each in (*args, *args.values()))
-        and type(version) is int
-        and type(expires_s) in (int, float)
-    )
-    if not is_right:
-        raise PayloadError(f"{REQUEST}: {str(body['id'])[:60]}: a field is not what it should be")
+    if not isinstance(body, dict) or not isinstance(body.get("id"), str) or not 0 < len(body["id"]) <= _MAX_ID:
+        raise PayloadError(f"{REQUEST}: an object of request.v1.json with an id of at most {_MAX_ID} characters")
     try:
-        verb = Verb(str(body.get("verb")))
-    except ValueError:
-        raise PayloadError(f"{REQUEST}: no verb {str(body.get('verb'))[:40]!r}") from None
-    return Request(body["id"], verb, alarm_id, version, args, user, min(float(expires_s), left_s))
-
-
-def _short(text: Any) -> bool:
-    return isinstance(text, str) and len(text) <= _MAX_TEXT
+        return request_of(body, epoch, now)
+    except NoRequestError as error:
+        raise PayloadError(f"{REQUEST} {body['id']}: {error}") from error

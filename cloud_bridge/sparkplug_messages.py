@@ -36,6 +36,7 @@ _NODE: Mapping[str, tuple[int, DataType]] = {  # metrics of the node itself; Reb
     "Command/Accepted": (22, _BOOLEAN),
     "Command/Outcome": (23, _STRING),
     "Command/Version": (24, _INT64),
+    "Command/Words": (25, _STRING),
     REQUEST: (30, _STRING),
 }
 REQUEST_ALIAS = _NODE[REQUEST][0]
@@ -231,6 +232,7 @@ class Composer:
     def answer(self, request: Request, answer: Answer, now_ms: int) -> Message:
         """NDATA of what became of a command."""
         outcome = str(answer.detail.get("outcome") or "done") if answer.is_accepted else f"refused: {answer.code}"
+        words = answer.detail.get("words")
         what = request.args.get("point", "") or request.alarm_id
         values: dict[str, Value | None] = {
             "Command/Id": request.id,
@@ -238,6 +240,7 @@ class Composer:
             "Command/Accepted": answer.is_accepted,
             "Command/Outcome": outcome,
             "Command/Version": answer.version,
+            "Command/Words": str(words.get("zh", "")) if isinstance(words, Mapping) else None,
         }
         return self._data(values, now_ms, ())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from cloud_bridge.mqtt_uplink import MqttParams
 from cloud_bridge.settings import Tls, wrong
@@ -12,7 +12,20 @@ from cloud_bridge.uplink import UplinkError
 from gateway.mqtt_link import LinkOptions, TlsOptions
 from gateway.secret import SecretError
 
-SparkplugId = Annotated[str, StringConstraints(pattern=r"^[^+#/\x00]*$", max_length=200)]
+
+def _id(value: str) -> str:
+    if set("+#/\0") & set(value) or len(value) > 100:
+        raise wrong(
+            "E481",
+            f'"{value[:40]}" 不能作 Sparkplug 的编号',
+            f'"{value[:40]}" cannot be an id of Sparkplug',
+            "它是主题的一段:不能有 + # /,最多 100 个字",
+            "it is a level of a topic: no + # /, at most 100 characters",
+        )
+    return value
+
+
+SparkplugId = Annotated[str, AfterValidator(_id)]
 
 
 class SparkplugParams(MqttParams):

@@ -14,7 +14,8 @@ from typing import Any
 
 from cloud_bridge import encode, sparkplug_commands
 from cloud_bridge import sparkplug_payload as wire
-from cloud_bridge.ask import Answer, Request
+from cloud_bridge.ask import MAX_OPEN, PER_S, Answer, Code, Request
+from cloud_bridge.pace import RateLimit
 from cloud_bridge.sparkplug_bdseq import BirthNumber
 from cloud_bridge.sparkplug_host import Barrier, HostState
 from cloud_bridge.sparkplug_messages import Composer, Row, Seen, death, seen
@@ -30,10 +31,9 @@ _HOST_S = 30.0  # the primary host is waited for so long at a time, then the sta
 _GOODBYE_S = 1.0
 _IN_FLIGHT_BYTES = 100_000  # as in the outbox: some 12,000 readings, 300 kB of messages
 _WAITED = timedelta(seconds=2)  # a row this much older than the session had to wait for it
-_ASKS = 32  # commands under way
 _ANSWER_S = 10.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COUNTS = ("births", "rebirths", "historical", "not_selected", "commands", "commands_refused")
+_COUNTS = ("births", "rebirths", "historical", "not_selected", "commands", "commands_refused", "commands_dropped")
 
 
 class SparkplugUplink:
@@ -56,6 +56,7 @@ class SparkplugUplink:
             answer_s=params.answer,
             rate=params.rate,
         )
+        self._pace = RateLimit(2 * PER_S, context.clock.now().mono_s)
         self._bd_seq = 0
         self._opened_at = _EPOCH
         self._link: MqttLink | None = None
@@ -257,6 +258,10 @@ class SparkplugUplink:
         if message.topic == self._primary:
             self._hear_state(message.payload)
         elif self._session is not None:
+            if not self._pace.allowance(self._context.clock.now().mono_s, 1):
+                self._counts["commands_dropped"] += 1
+                return
+            self._pace.spend(1)
             try:
                 self._hear_command(self._session, message)
             except wire.PayloadError as error:
@@ -282,7 +287,7 @@ class SparkplugUplink:
         if message.topic == self._topic("NCMD"):
             if sparkplug_commands.is_rebirth(told):
                 session.rebirth()
-            requests = sparkplug_commands.of_node(told, age_s, self._answer_s)
+            requests = sparkplug_commands.of_node(told, self._context.epoch, self._context.clock.now())
         elif message.topic.startswith(f"{self._topic('DCMD')}/"):
             device = message.topic.rpartition("/")[2]
             requests = sparkplug_commands.of_device(told, device, self._roster, age_s, self._answer_s)
@@ -293,9 +298,9 @@ class SparkplugUplink:
 
     def _begin(self, request: Request) -> None:
         self._counts["commands"] += 1
-        if len(self._asks) >= _ASKS:
+        if len(self._asks) >= MAX_OPEN:
             self._counts["commands_refused"] += 1
-            self._answer(request, Answer(is_accepted=False, code="busy"))
+            self._answer(request, Answer(is_accepted=False, code=Code.BUSY))
             return
         task = asyncio.create_task(self._ask(request), name=f"command {request.id}")
         self._asks.add(task)

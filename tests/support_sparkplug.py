@@ -124,7 +124,7 @@ def _field(number: int, value: Any) -> bytes:
         return varint(number << 3) + varint(int(value) & (1 << 64) - 1)
     if isinstance(value, float):
         return varint(number << 3 | 1) + struct.pack("<d", value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
+    return varint(number << 3 | 2) + varint(len(value)) + bytes(value)
 
 
 def command(value: Any, *, name: str = "", alias: int | None = None, at_ms: int | None = None) -> bytes:
@@ -290,7 +290,7 @@ class Host(View):
         self._client.on_connect = lambda client, *_: client.subscribe("spBv1.0/#", 1) and None
         self._client.on_subscribe = lambda *_: self.is_ready.set()
         self._client.on_message = lambda _client, _data, got: self.hear(
-            got.topic, got.payload, got.qos, retain=got.retain
+            got.topic, bytes(got.payload), got.qos, retain=got.retain
         )
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()

@@ -106,7 +106,7 @@ async def test_a_device_that_is_lost_dies_and_is_born_again_when_found(box: Box,
 
 
 async def test_a_rebirth_in_the_middle_of_a_replay_costs_nothing(box: Box, tmp_path: Path) -> None:
-    """tck-id-operational-behavior-data-commands-rebirth-action-1 to -3: births anew, same bdSeq, then on where it was."""
+    """tck-id-operational-behavior-data-commands-rebirth-action-1 to -3: births, the same bdSeq, then on."""
     box.readings(1500, each=5)
     with mosquitto(tmp_path) as broker, host(broker.port) as seen, right(seen):
         async with bridging(site(tmp_path, up(broker.port, rate="150", window="20"), devices=DEVICES)):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -143,18 +144,20 @@ async def test_what_must_not_be_carried_out_is_refused_counted_and_told(
 
 
 async def test_alarms_are_taken_by_a_request_of_the_node(broker: int, tmp_path: Path) -> None:
-    """Node Control/Request: the same verbs with the version as everywhere; the gateway's refusal comes back."""
-    desk = Desk(Answer(is_accepted=False, code="stale", version=4))
-    asked = {"id": "r1", "verb": "take", "alarm_id": "smoke-fire:p:1", "version": 2, "user": "li"}
+    """Node Control/Request holds request.v1.json; the gateway's refusal comes back with its words and version."""
+    desk = Desk(Answer(is_accepted=False, code="stale_version", version=4, detail={"words": {"zh": "李工已接警"}}))
+    until_at = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
+    asked = {"v": 1, "id": "r1", "verb": "take", "alarm": "smoke-fire:p:1", "version": 2, "epoch": "e1"}
+    asked |= {"expires_at": until_at, "user": "li"}
     with host(broker) as seen:
         async with node(broker, tmp_path, desk):
             await until(lambda: seen.is_node_alive, "birth")
             seen.ask(command(orjson.dumps(asked).decode(), name="Node Control/Request"))
-            await until(lambda: outcome(seen) == "refused: stale", "the answer")
-            seen.ask(command(orjson.dumps({**asked, "verb": "dance"}).decode(), name="Node Control/Request"))
-            await until(lambda: "no verb" in outcome(seen), "the refusal")
+            await until(lambda: outcome(seen) == "refused: stale_version", "the answer")
+            assert (seen.live["", "Command/Version"], seen.live["", "Command/Words"]) == (4, "李工已接警")
+            seen.ask(command(orjson.dumps({**asked, "epoch": "e0"}).decode(), name="Node Control/Request"))
+            await until(lambda: "epoch" in outcome(seen), "the refusal")
     assert [each[:4] for each in desk.asked] == [("r1", Verb.TAKE, "smoke-fire:p:1", 2)]
-    assert seen.live["", "Command/Version"] == 0
 
 
 async def test_nothing_is_born_before_the_primary_host_is_online(box: Box, tmp_path: Path, broker: int) -> None:
@@ -163,11 +166,12 @@ async def test_nothing_is_born_before_the_primary_host_is_online(box: Box, tmp_p
     with host(broker, host_id="scada") as seen:
         seen.state(is_online=False)
         async with bridging(site(tmp_path, up(broker, primary_host="scada", answer="3s"), devices=DEVICES)):
-            await until(lambda: (tmp_path / "bridge.lock").exists(), "the bridge")
+            await until((tmp_path / "bridge.lock").exists, "the bridge")
             with host(broker, host_id="other") as another:
                 another.state(is_online=True)
             assert seen.messages == []
             seen.state(is_online=True)
+            await until(lambda: seen.is_node_alive, "birth")
             await until(lambda: box.settled("cloud") == box.last(), "settled")
             seen.state(is_online=False)
             await until(lambda: seen.verbs().count("NDEATH") == 1, "NDEATH")
@@ -228,12 +232,14 @@ async def test_a_withheld_puback_settles_nothing_and_the_row_comes_again(box: Bo
     """A platform that takes and never acknowledges costs nothing but time; births are acknowledged, data is not."""
     box.readings(3)
     is_withheld = True
-    async with stand_in(lambda packet: not (is_withheld and "/DDATA/" in packet.topic)) as cloud:
-        async with bridging(site(tmp_path, up(cloud.port, answer="2s"), devices=DEVICES)):
-            await until(lambda: cloud.sessions >= 2, "given up", 40)
-            assert box.settled("cloud")[Lane.TELEMETRY] == 0
-            is_withheld = False
-            await until(lambda: box.settled("cloud") == box.last(), "settled", 40)
+    async with (
+        stand_in(lambda packet: not (is_withheld and "/DDATA/" in packet.topic)) as cloud,
+        bridging(site(tmp_path, up(cloud.port, answer="2s"), devices=DEVICES)),
+    ):
+        await until(lambda: cloud.sessions >= 2, "given up", 40)
+        assert box.settled("cloud")[Lane.TELEMETRY] == 0
+        is_withheld = False
+        await until(lambda: box.settled("cloud") == box.last(), "settled", 40)
     data = [each.payload for each in cloud.published if "/DDATA/" in each.topic]
     values = [metric.value for each in data for metric in decode(each).metrics if metric.is_historical]
     assert values[:6] == [0, 1, 2, 0, 1, 2]
@@ -288,7 +294,7 @@ async def test_a_broker_that_cannot_carry_the_namespace_loses_nothing(box: Box, 
 
 
 async def test_a_nats_server_is_a_platform_too(box: Box, tmp_path: Path) -> None:
-    """The same through nats-server's MQTT from 2.10: births, alarms, every reading in order, a rebirth, the farewell."""
+    """The same through nats-server's MQTT from 2.10: births, alarms, all readings in order, a rebirth, the farewell."""
     with nats(tmp_path) as (port, version):
         if version < (2, 10):
             pytest.skip("nats-server before 2.10 refuses the dot in spBv1.0; Debian 12 has 2.9")
