@@ -58,8 +58,6 @@ class Roster:
 
     def __init__(self, site: Site, selection: Selection) -> None:
         self._devices: dict[str, Entry] = {}  # by device id
-        self._metrics: dict[str, tuple[Entry, Metric]] = {}  # by point id
-        self._by_alias: dict[int, Metric] = {}
         self._by_name: dict[str, Entry] = {}
         self._strays = 0
         self._aliases = count(_FIRST_ALIAS)
@@ -81,8 +79,6 @@ class Roster:
         name = point.name.replace(".", "/")
         metric = Metric(point.id, name, next(self._aliases), kind, point.unit, point.is_writable)
         entry.metrics[point.id] = metric
-        self._metrics[point.id] = entry, metric
-        self._by_alias[metric.alias] = metric
         return metric
 
     def __iter__(self) -> Iterator[Entry]:
@@ -90,7 +86,12 @@ class Roster:
 
     def knows(self, point_id: str) -> bool:
         """Is there a metric of this point?"""
-        return point_id in self._metrics
+        return self._get(point_id) is not None
+
+    def _get(self, point_id: str) -> tuple[Entry, Metric] | None:
+        entry = self._devices.get(point_id.rpartition("/")[0])
+        metric = entry.metrics.get(point_id) if entry is not None else None
+        return (entry, metric) if entry is not None and metric is not None else None
 
     def find(self, point_id: str, value: Value | None) -> tuple[Entry, Metric]:
         """Where a reading goes; its type is widened where the value does not fit, and then needs a new birth.
@@ -98,7 +99,7 @@ class Roster:
         Raises:
             TooManyStraysError: a point that is not configured, and no room for it.
         """
-        entry, metric = self._metrics.get(point_id) or self._adopt(point_id, value)
+        entry, metric = self._get(point_id) or self._adopt(point_id, value)
         if value is not None:
             kind = wire.wider(metric.kind, wire.type_of(value))
             if kind is not metric.kind:
@@ -127,10 +128,10 @@ class Roster:
         entry = self._by_name.get(device)
         if entry is None:
             return None
+        metrics = entry.metrics.values()
         if alias is not None:
-            metric = self._by_alias.get(alias)
-            return metric if metric is not None and metric.point_id in entry.metrics else None
-        return next((each for each in entry.metrics.values() if each.name == name), None)
+            return next((each for each in metrics if each.alias == alias), None)
+        return next((each for each in metrics if each.name == name), None)
 
     def forget_births(self) -> None:
         """A new session, or a rebirth: the host knows nothing."""
