@@ -32,6 +32,7 @@ class SparkplugParams(MqttParams):
     """``type: sparkplug`` of an uplink: the broker as of ``type: mqtt``, and who we are there."""
 
     prefix: Literal["spBv1.0"] = "spBv1.0"  # the namespace, fixed by the specification
+    version: Literal["3.1.1"] = "3.1.1"  # of MQTT: hosts of every age understand its sessions
     window: int = Field(default=1000, ge=20, le=5000)  # rows under way: the more, the more of a device in one message
     group: SparkplugId = Field(default="shouwang", min_length=1)
     node: SparkplugId = ""  # "" means the gateway's id

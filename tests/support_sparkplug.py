@@ -268,6 +268,10 @@ class View:
     def values(self, device: str, name: str) -> list[Any]:
         return [None if each.is_null else each.value for each in list(self.told.get((device, name), ()))]
 
+    def history(self, device: str, name: str) -> list[Any]:
+        """What was told as historical: newest values told ahead of it are left out."""
+        return [each.value for each in list(self.told.get((device, name), ())) if each.is_historical]
+
     def of(self, verb: str, device: str | None = None) -> list[Message]:
         return [each for each in list(self.messages) if each.verb == verb and device in (None, each.device)]
 

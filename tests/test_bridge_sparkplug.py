@@ -50,11 +50,11 @@ async def test_births_come_first_then_alarms_and_every_reading_in_order(box: Box
     box.alarms(1, 2, 3)
     with mosquitto(tmp_path) as broker, host(broker.port) as seen, right(seen):
         async with bridging(site(tmp_path, up(broker.port), devices=DEVICES)):
-            await until(lambda: len(seen.values(CHARGER, "power/1")) >= 3000, "all readings")
+            await until(lambda: len(seen.history(CHARGER, "power/1")) >= 3000, "all readings")
             await until(lambda: box.settled("cloud") == box.last(), "settled")
             assert seen.alive == {CHARGER, METER}
         await until(lambda: not seen.is_node_alive, "the farewell")
-    assert seen.values(CHARGER, "power/1")[:3000] == list(range(3000))
+    assert seen.history(CHARGER, "power/1")[:3000] == list(range(3000))
     verbs = seen.verbs()
     assert verbs[0] == "NBIRTH"  # tck-id-message-flow-edge-node-birth-publish-connect
     assert verbs[-1] == "NDEATH"  # tck-id-operational-behavior-edge-node-intentional-disconnect-ndeath
@@ -110,15 +110,15 @@ async def test_a_rebirth_in_the_middle_of_a_replay_costs_nothing(box: Box, tmp_p
     box.readings(1500, each=5)
     with mosquitto(tmp_path) as broker, host(broker.port) as seen, right(seen):
         async with bridging(site(tmp_path, up(broker.port, rate="150", window="20"), devices=DEVICES)):
-            await until(lambda: len(seen.values(CHARGER, "power/1")) > 300, "the replay")
+            await until(lambda: len(seen.history(CHARGER, "power/1")) > 300, "the replay")
             seen.rebirth()
             await until(lambda: seen.verbs().count("NBIRTH") == 2, "the second NBIRTH")
             await until(lambda: len(seen.of("DBIRTH")) >= 4, "both devices again")
-            assert len(seen.values(CHARGER, "power/1")) < 7500
+            assert len(seen.history(CHARGER, "power/1")) < 7500
             for _ in range(50):
                 seen.rebirth()  # a host that asks like mad
             await until(lambda: box.settled("cloud") == box.last(), "settled", 60)
-    values = seen.values(CHARGER, "power/1")
+    values = seen.history(CHARGER, "power/1")
     assert [value for at, value in enumerate(values) if value not in values[:at][-20:]] == list(range(7500))
     assert len({each.payload.metrics[0].value for each in seen.of("NBIRTH")}) == 1
     assert seen.verbs().count("NBIRTH") < 8
@@ -129,9 +129,9 @@ async def test_a_broker_killed_in_the_middle_costs_nothing(box: Box, tmp_path: P
     box.readings(2000)
     with mosquitto(tmp_path, "persistence false") as broker, host(broker.port) as seen, right(seen):
         async with bridging(site(tmp_path, up(broker.port, window="20", rate="800"), devices=DEVICES)):
-            await until(lambda: len(seen.values(CHARGER, "power/1")) > 200, "the first readings")
+            await until(lambda: len(seen.history(CHARGER, "power/1")) > 200, "the first readings")
             broker.kill()
-            before = seen.values(CHARGER, "power/1")
+            before = seen.history(CHARGER, "power/1")
             seen.is_ready.clear()
             broker.start()
             await until(seen.is_ready.is_set, "the host is back")
@@ -139,8 +139,7 @@ async def test_a_broker_killed_in_the_middle_costs_nothing(box: Box, tmp_path: P
             box.readings(50, start=2000)
             await until(lambda: box.settled("cloud") == box.last(), "settled")
             await until(lambda: 2049 in seen.values(CHARGER, "power/1"), "the last one")
-    after = [each for each in seen.told[CHARGER, "power/1"][len(before) :] if each.is_historical]
-    values = [each.value for each in after]
+    values = seen.history(CHARGER, "power/1")[len(before) :]
     assert before == list(range(len(before)))
     assert values == sorted(values)
     assert [each.payload.metrics[0].value for each in seen.of("NBIRTH")][:2] == [0, 1]

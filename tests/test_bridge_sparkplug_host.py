@@ -207,7 +207,7 @@ async def test_strict_sends_qos_0_and_settles_at_the_state_of_the_host(box: Box,
             await until(lambda: box.settled("cloud") == box.last(), "settled")
         await until(lambda: not seen.is_node_alive, "the farewell")
     assert {each.qos for each in seen.messages if each.verb != "NDEATH"} == {0}
-    charger = seen.values("3-1-B1-CP01:ebike", "power/1")
+    charger = seen.history("3-1-B1-CP01:ebike", "power/1")
     assert charger[:200] == list(range(200))
     assert not seen.wrong
 
@@ -304,9 +304,9 @@ async def test_a_nats_server_is_a_platform_too(box: Box, tmp_path: Path) -> None
         with host(port) as seen:
             async with bridging(site(tmp_path, up(port), devices=DEVICES)):
                 await until(lambda: box.settled("cloud") == box.last(), "settled")
-                await until(lambda: len(seen.values("3-1-B1-CP01:ebike", "power/1")) >= 1500, "all readings")
+                await until(lambda: len(seen.history("3-1-B1-CP01:ebike", "power/1")) >= 1500, "all readings")
                 seen.rebirth()
                 await until(lambda: seen.verbs().count("NBIRTH") == 2 and SIREN in seen.alive, "a rebirth")
             await until(lambda: not seen.is_node_alive, "the farewell")
-        assert seen.values("3-1-B1-CP01:ebike", "power/1")[:1500] == list(range(1500))
+        assert seen.history("3-1-B1-CP01:ebike", "power/1")[:1500] == list(range(1500))
         assert not seen.wrong

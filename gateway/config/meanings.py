@@ -177,6 +177,7 @@ _LINES: Mapping[str, str] = {
     "node": "Sparkplug 的边缘节点号 edge_node_id,不写就是网关编号",
     "primary_host": "主站编号:它的 STATE 说在线才上线",
     "strict": "true:全部用 QoS 0,靠主站的 STATE 确认,要写 primary_host",
+    "SparkplugParams.version": "MQTT 版本,只有 3.1.1",
     "SparkplugParams.window": "同时最多有多少批数据在路上",
     "window": "同时最多有多少条消息在等平台确认",
     "rate": "每秒最多送多少批普通数据,0 是不限",
