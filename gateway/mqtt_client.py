@@ -43,9 +43,7 @@ def new_client(options: LinkOptions) -> Paho:
             raise LinkError(f"the TLS files cannot be used: {error}") from error
     if options.will:
         properties = _properties(PacketTypes.WILLMESSAGE, PayloadFormatIndicator=1, ContentType=_JSON)
-        client.will_set(
-            *options.will, qos=1, retain=options.is_will_retained, properties=properties if is_v5 else None
-        )
+        client.will_set(*options.will, qos=1, retain=options.is_will_retained, properties=properties if is_v5 else None)
     client.on_socket_register_write = lambda *_: None  # makes paho leave writing to us
     return client
 
