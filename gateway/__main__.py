@@ -78,6 +78,7 @@ def bridge(
     """单独运行云桥 / run the cloud bridge alone."""
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # structlog's colours: 5 MB of a small box
     from cloud_bridge.run import BridgeError, run_bridge  # noqa: PLC0415
+    from gateway.app.apart import read_apart  # noqa: PLC0415
     from gateway.app.bridge import die_first  # noqa: PLC0415
     from gateway.app.logs import set_up_logs  # noqa: PLC0415
     from gateway.app.memory import give_back_memory, keep_memory_small  # noqa: PLC0415
@@ -86,7 +87,7 @@ def bridge(
     set_up_logs()
     die_first()
     keep_memory_small()
-    site = _load(config, "zh", tells_warnings=not wake_from_stdin)  # its parent has told them
+    site = read_apart(lambda: _load(config, "zh", tells_warnings=not wake_from_stdin))  # its parent has told them
     give_back_memory()
     try:
         asyncio.run(until_told(run_bridge(site, data_dir or site.data_dir, wake_fd=0 if wake_from_stdin else None)))
