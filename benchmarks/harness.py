@@ -6,6 +6,7 @@ it is killed. Only loopback is used. What is measured, and how it is judged, doe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -21,11 +22,16 @@ from typing import Self
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shouwang-bench"
 ROOT = Path(__file__).resolve().parent.parent
+_PORT_TRIES = 3
 LOG_LIMIT = 64_000_000  # bytes of a child's log that are searched
 
 
 class BenchError(Exception):
     """A run itself failed: something did not start, stopped too soon or did not answer in time."""
+
+
+class _StartError(BenchError):
+    """It ended at once: its port may have been taken."""
 
 
 def wait_until(condition: Callable[[], bool], within_s: float, what: str, every_s: float = 0.005) -> float:
@@ -169,7 +175,12 @@ class Lab:
 
     def broker(self, name: str = "mosquitto", port: int = 0, cpus: str = "") -> int:
         """Start a mosquitto that drops nothing; its port. No persistence: the broker is not what is killed."""
-        port = port or free_port()
+        for _ in range(0 if port else _PORT_TRIES):  # somebody else may take a free port before the broker does
+            with contextlib.suppress(_StartError):
+                return self._broker(name, free_port(), cpus)
+        return self._broker(name, port or free_port(), cpus)
+
+    def _broker(self, name: str, port: int, cpus: str) -> int:
         path = self.dir / f"{name}.conf"
         path.write_text(
             f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
@@ -179,7 +190,7 @@ class Lab:
         child = self.spawn(name, [find_mosquitto(), "-c", str(path)], cpus=cpus)
         wait_until(lambda: is_listening(port) or not child.is_running, 5, f"{name} listens on {port}")
         if not child.is_running:
-            raise BenchError(f"{name} did not start: {child.tail()}")
+            raise _StartError(f"{name} did not start: {child.tail()}")
         return port
 
     def child(self, name: str) -> Child:
