@@ -309,7 +309,7 @@ class StandIn:
                         reason = bytes((said,)) if said >= 0x80 else b""
                         writer.write(bytes((0x40, 2 + len(reason))) + packet.mid + reason)
                 elif packet.kind == 8:
-                    writer.write(b"\x90\x03" + packet.body[:2] + b"\x01")
+                    writer.write(_suback(packet.body, is_v5=is_v5))
                 elif packet.kind == 12:
                     writer.write(b"\xd0\x00")
         except (asyncio.IncompleteReadError, ConnectionError, Hangup):
@@ -330,6 +330,15 @@ class StandIn:
 
 class Hangup(Exception):  # noqa: N818 - raised by an ``answer`` to drop the session
     """Drop the session now."""
+
+
+def _suback(body: bytes, *, is_v5: bool) -> bytes:
+    """QoS 1 granted to each filter of a SUBSCRIBE."""
+    at, count = (3 if is_v5 else 2), 0
+    while at < len(body):
+        at, count = at + 3 + int.from_bytes(body[at : at + 2]), count + 1
+    properties = b"\x00" if is_v5 else b""
+    return bytes((0x90, 2 + len(properties) + count)) + body[:2] + properties + b"\x01" * count
 
 
 async def _packet(reader: asyncio.StreamReader, *, is_v5: bool = False) -> Packet:

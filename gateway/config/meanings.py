@@ -198,6 +198,11 @@ _LINES: Mapping[str, str] = {
     "url": "地址,例如 http://127.0.0.1:8086",
     "bucket": "InfluxDB 的 bucket",
     "org": "InfluxDB 的组织",
+    "ThingsboardParams.token": "ThingsBoard 网关设备的访问令牌,写 {file: 文件} 或 {env: 环境变量}",
+    "ThingsboardParams.version": "MQTT 版本:auto 先用 5,平台不会就用 3.1.1",
+    "ThingsboardParams.prefix": "设备在平台上的名字前面加什么,不写时是 网关编号/",
+    "devices_per_message": "一条消息最多带几台设备的数据;平台按消息条数限速时调大",
+    "numbers_in_text": "像数字的文字怎样送:quoted 加引号,plain 照原样(平台会把 00123 变成 123)",
     "token": "InfluxDB 的口令,写 {file: 文件} 或 {env: 环境变量}",
 }
 _PROFILE: Mapping[str, str] = {
