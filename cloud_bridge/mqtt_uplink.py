@@ -18,7 +18,7 @@ from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
 from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
 from gateway.model import Delivery, Lane, OutboxEntry
 from gateway.mqtt_link import LinkError, LinkOptions, MqttLink, TlsOptions
-from gateway.mqtt_options import PublishRefusedError, VersionRefusedError
+from gateway.mqtt_options import PublishRefusedError, UnansweredError, VersionRefusedError
 from gateway.mqtt_packets import json_properties
 from gateway.secret import SecretError, SecretRef
 
@@ -87,18 +87,20 @@ class MqttUplink:
         self._session: asyncio.Task[None] | None = None
         self._is_open = False
         self._reason = ""  # why the session ended
-        self._is_v5 = params.version != "3.1.1"
+        self._is_v5 = self._speaks_v5 = params.version != "3.1.1"
         self._unheard = 0  # of the sessions before this one
 
     async def open(self) -> None:
         """Connect, and say that the gateway is online: the PUBACK of that shows that the broker takes messages."""
+        self._is_v5 = self._speaks_v5
         try:
             await self._open()
         except UplinkError as error:
             if self._params.version != "auto" or not isinstance(error.__cause__, VersionRefusedError):
                 raise
             await self.close()
-            self._is_v5 = False  # until the bridge is started again
+            self._is_v5 = False
+            self._speaks_v5 = isinstance(error.__cause__, UnansweredError)  # then it is asked again next time
             await self._open()
 
     async def _open(self) -> None:

@@ -31,7 +31,7 @@ from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
 from gateway import __version__
 from gateway.model import Delivery, Lane, OutboxEntry
 from gateway.mqtt_link import LinkError, LinkOptions, Message, MqttLink, TlsOptions
-from gateway.mqtt_options import VersionRefusedError
+from gateway.mqtt_options import UnansweredError, VersionRefusedError
 from gateway.secret import SecretError
 
 _OPEN_S = 15.0  # for TCP, TLS, CONNACK, SUBACK and the PUBACK of the gateway's own attributes
@@ -71,7 +71,7 @@ class ThingsboardUplink:
             answer_s=_ANSWER_S,
             rate=params.rate,
         )
-        self._is_v5 = params.version != "3.1.1"
+        self._is_v5 = self._speaks_v5 = params.version != "3.1.1"
         self._attributes = 0
         self._accepted = 0
         self._withheld_until = 0  # newest values, once they may have ended a session
@@ -107,13 +107,15 @@ class ThingsboardUplink:
 
     async def open(self) -> None:
         """Connect, subscribe, and say who we are: the PUBACK of that shows that the platform takes messages."""
+        self._is_v5 = self._speaks_v5
         try:
             await self._open()
         except UplinkError as error:
             if self._params.version != "auto" or not isinstance(error.__cause__, VersionRefusedError):
                 raise
             await self.close()
-            self._is_v5 = False  # until the bridge is started again
+            self._is_v5 = False
+            self._speaks_v5 = isinstance(error.__cause__, UnansweredError)  # then it is asked again next time
             await self._open()
 
     async def _open(self) -> None:

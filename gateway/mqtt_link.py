@@ -22,7 +22,15 @@ from paho.mqtt.enums import MQTTErrorCode
 
 from gateway.mqtt_books import Books
 from gateway.mqtt_client import connect, filters_of, new_client
-from gateway.mqtt_options import LinkError, LinkOptions, Message, PublishRefusedError, TlsOptions, VersionRefusedError
+from gateway.mqtt_options import (
+    LinkError,
+    LinkOptions,
+    Message,
+    PublishRefusedError,
+    TlsOptions,
+    UnansweredError,
+    VersionRefusedError,
+)
 from gateway.mqtt_packets import Frame, MalformedPacketError, frame_at, puback, puback_in, publish_in, publish_of
 from gateway.mqtt_socket import BufferedSocket, Paho
 
@@ -252,7 +260,8 @@ class MqttLink:
             return
         self._parse(client)
         if not is_alive:
-            self.end("the broker closed the connection")
+            is_unanswered = self._is_v5 and not self._is_up
+            self.end("the broker closed the connection", UnansweredError if is_unanswered else LinkError)
 
     def _parse(self, client: Paho) -> None:
         """Let paho take packets from the buffer, a bounded number a turn."""

@@ -15,6 +15,10 @@ class VersionRefusedError(LinkError):
     """The broker does not speak MQTT 5."""
 
 
+class UnansweredError(VersionRefusedError):
+    """The broker hung up on a CONNECT of MQTT 5 without a word: perhaps for that, perhaps it is just going away."""
+
+
 class PublishRefusedError(LinkError):
     """The broker answered one PUBLISH with a reason of 128 or above (MQTT 5, 3.4.2.1)."""
 

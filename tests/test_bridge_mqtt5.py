@@ -19,10 +19,13 @@ from gateway.model import Lane, Uplink
 from tests.support_bridge import (
     DEADLINE_S,
     Box,
+    Hangup,
     Packet,
     Platform,
+    StandIn,
     bridging,
     free_port,
+    listening,
     mosquitto,
     need,
     site,
@@ -85,6 +88,37 @@ async def test_a_broker_of_the_older_version_is_served(box: Box, tmp_path: Path)
         await until(lambda: box.settled("cloud") == box.last(), "settled")
     assert cloud.sessions == 1
     assert all(not each.properties for each in cloud.published)
+
+
+class Mute(StandIn):
+    """Hangs up on MQTT 5 without a word, until it has been brought up to date."""
+
+    is_old = True
+
+    def _connack(self, *, is_v5: bool) -> bytes:
+        if is_v5 and self.is_old:
+            raise Hangup
+        return super()._connack(is_v5=is_v5)
+
+
+async def test_a_broker_that_hangs_up_on_the_newer_version_is_served_and_asked_again(box: Box, tmp_path: Path) -> None:
+    """It does not say why it hung up: that session goes by 3.1.1, the next one is tried with 5 again."""
+    box.readings(30)
+    cloud = Mute(lambda packet: _hang_up_if(cloud, packet), receive_max=100)
+    async with listening(cloud.serve) as port, bridging(site(tmp_path, up(port))):
+        await until(lambda: box.settled("cloud") == box.last(), "settled")
+        assert all(not each.properties for each in cloud.published)
+        cloud.is_old = False
+        box.readings(1)
+        await until(lambda: cloud.published[-1].properties, "MQTT 5")
+        await until(lambda: box.settled("cloud") == box.last(), "settled")
+
+
+def _hang_up_if(cloud: Mute, packet: Packet) -> bool:
+    """Once it is up to date, it ends the session of the older version."""
+    if not cloud.is_old and not packet.properties:
+        raise Hangup
+    return True
 
 
 @pytest.fixture

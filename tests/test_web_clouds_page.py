@@ -11,6 +11,7 @@ from gateway.web.ports import Health, UplinkHealth
 from tests.support_browser import chromium
 from tests.support_web import running_web
 from tests.test_web_page import duty_screen
+from tests.test_web_uplinks import TOLD, a_site
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +47,9 @@ async def test_a_certificate_that_ends_within_30_days_is_on_the_lamp(
 
 async def test_the_system_section_has_the_date_and_the_savings() -> None:
     """The day itself, and how many readings did not have to go up."""
-    async with running_web() as web:
+    async with running_web(a_site()) as web:
         web.gateway.state = _health(400)
+        web.gateway.said_of_uplinks = [{**TOLD, "state": "up", "dead_letters": 0}]
         web.counters.count("readings_saved", 1234)
         async with duty_screen(web) as page:
             await page.click("#system > summary")

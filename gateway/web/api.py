@@ -38,7 +38,8 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 NO_LOSSES = frozenset(
     {
         "alarm_events", "calls_late", "clock_steps", "cloud_requests", "commit_stalls", "inbox_merged",
-        "inputs_repeated", "modbus_polls", "notice_retries", "notices_merged", "operations", "task_restarts",
+        "inputs_repeated", "modbus_polls", "notice_retries", "notices_merged", "operations", "readings_saved",
+        "task_restarts",
     }
 )  # fmt: skip
 MOST_MEMBERS = 500
