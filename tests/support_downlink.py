@@ -97,11 +97,18 @@ _numbers = itertools.count()
 
 
 def write_asked_site(
-    directory: Path, field: int, platform: int, *, web_port: int = 0, commands: str = COMMANDS, more: str = ""
+    directory: Path,
+    field: int,
+    platform: int,
+    *,
+    web_port: int = 0,
+    commands: str = COMMANDS,
+    more: str = "",
+    kind: str = "mqtt",
 ) -> Path:
     """The small site with two doors, a gas valve and one platform that may ask."""
     uplink = f"host: 127.0.0.1, port: {platform}, {commands}{more}"
-    uplinks = f"    platform: {{type: mqtt, {uplink}}}\n"
+    uplinks = f"    platform: {{type: {kind}, {uplink}}}\n"
     config = write_site(directory, field, web_port=web_port, uplinks=uplinks)
     for name, text in _PROFILES.items():
         (config / "profiles" / f"{name}.yaml").write_text(dedent(text), encoding="utf-8")
