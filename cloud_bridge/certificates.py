@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-import ssl
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from cloud_bridge.settings import Tls
 from cloud_bridge.status import Status
+from gateway.x509 import first_end, until
 
 _EVERY_S = 6 * 3600.0
 _AGAIN_S = 300.0  # the platform could not be asked
 _HANDSHAKE_S = 15.0
-_MAX_FILE_BYTES = 1_000_000
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-_VERSION, _UTC_TIME, _GENERALIZED_TIME = 0xA0, 0x17, 0x18
 
 
 class Endpoint(NamedTuple):
@@ -45,37 +40,6 @@ def endpoint_of(params: Any) -> Endpoint | None:
     return Endpoint(params.host, params.port or 8883, tls)
 
 
-def until(der: bytes) -> datetime:
-    """The end of a certificate's validity (X.509, RFC 5280 4.1.2.5), an aware UTC instant.
-
-    Raises:
-        ValueError: it is no certificate.
-    """
-    try:
-        (_, certificate), *_ = _parts(der)
-        (_, signed), *_ = _parts(certificate)
-        fields = [part for part in _parts(signed) if part[0] != _VERSION]
-        _, (kind, text), *_ = _parts(fields[3][1])  # serial, algorithm, issuer, validity: not before, not after
-        pattern = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}[kind]
-        return datetime.strptime(text.decode("ascii"), pattern).replace(tzinfo=UTC)
-    except (IndexError, KeyError, ValueError) as error:
-        raise ValueError("this is no certificate") from error
-
-
-def _parts(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """(tag, content) of each element, one after the other."""
-    at = 0
-    while at < len(der):
-        tag, size, at = der[at], der[at + 1], at + 2
-        if size & 0x80:
-            count = size & 0x7F
-            size, at = int.from_bytes(der[at : at + count]), at + count
-        if at + size > len(der):
-            raise ValueError("cut short")
-        yield tag, der[at : at + size]
-        at += size
-
-
 def ours(tls: Tls) -> datetime | None:
     """The first end among the client certificate and what stands with it in its file; None where there is none.
 
@@ -84,9 +48,7 @@ def ours(tls: Tls) -> datetime | None:
     """
     if not tls.cert:
         return None
-    with Path(tls.cert).open(encoding="ascii") as file:
-        found = _PEM.findall(file.read(_MAX_FILE_BYTES))
-    return min((until(ssl.PEM_cert_to_DER_cert(each)) for each in found), default=None)
+    return first_end(Path(tls.cert))
 
 
 async def theirs(endpoint: Endpoint) -> datetime | None:

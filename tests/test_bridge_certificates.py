@@ -12,19 +12,21 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_bridge.certificates import Endpoint, endpoint_of, ours, theirs, until
+from cloud_bridge.certificates import Endpoint, endpoint_of, ours, theirs
 from cloud_bridge.influx_uplink import InfluxParams
 from cloud_bridge.mqtt_uplink import MqttParams
 from cloud_bridge.settings import Tls
 from gateway.app.certificates import Certificates
+from gateway.clock import SystemClock
 from gateway.counters import Counters
 from gateway.model import Input, Now, Reading, Uplink
 from gateway.notify.policy import NoticePolicy
 from gateway.rules.engine import Engine
 from gateway.web.ports import UplinkHealth
+from gateway.x509 import until
 from tests.support_bridge import Box, bridging, mosquitto, site
 from tests.support_bridge import until as wait_until
-from tests.support_config import SAMPLE, checked
+from tests.support_config import SAMPLE, checked, laid_out
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -54,6 +56,29 @@ def test_the_end_of_a_certificate_is_read_from_its_file(tmp_path: Path, end: dat
     _issue(tmp_path, ca, "client", NOW + timedelta(days=900))
     assert ours(Tls(cert=str(file))) == min(end, NOW + timedelta(days=900))
     assert ours(Tls()) is None
+
+
+def test_what_stands_beside_a_certificate_in_its_file_is_no_matter(tmp_path: Path) -> None:
+    """The names that `openssl pkcs12` writes there may be in Chinese."""
+    file = _issue(tmp_path, trustme.CA(), "client", NOW + timedelta(days=900))
+    file.write_text(f"friendlyName: 阳光花园\n{file.read_text()}", encoding="utf-8")
+    assert ours(Tls(cert=str(file))) == NOW + timedelta(days=900)
+
+
+@pytest.mark.parametrize(("days", "codes"), [(29, ["W405"]), (32, []), (-2, ["W405"])])
+def test_check_warns_thirty_days_ahead(tmp_path: Path, days: int, codes: list[str]) -> None:
+    """`shouwang check` says it on the day of the visit, as a warning only: the gateway must start all the same."""
+    now = SystemClock().now().utc
+    end = now + timedelta(days=days)
+    begin = min(now, end) - timedelta(days=30)
+    cert = trustme.CA().issue_cert("gw", not_before=begin, not_after=end)
+    cert.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    config = laid_out("certificate-ended", tmp_path)
+    text = f"gateway:\n  id: gw\n  uplinks:\n    a: {{type: mqtt, host: h, tls: {{cert: {tmp_path}/client.pem}}}}\n"
+    (config / "gateway.yaml").write_text(text, encoding="utf-8")
+    found = checked(config)
+    assert [each.code for each in found.findings] == codes
+    assert found.site is not None
 
 
 @settings(deadline=None)

@@ -8,15 +8,19 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from gateway.clock import SystemClock
 from gateway.config.findings import Findings, Say
 from gateway.config.shapes import Web
 from gateway.config.shaping import Part
 from gateway.config.tree import Entry
+from gateway.x509 import first_end
 
 _TLS_FILES = ("ca", "cert", "key")
+_SOON = timedelta(days=30)
 
 
 def check_references(findings: Findings, raw: Any, part: Part) -> None:
@@ -28,6 +32,8 @@ def check_references(findings: Findings, raw: Any, part: Part) -> None:
         for key in _TLS_FILES if name == "tls" else ("file",):
             if isinstance(value.get(key), str):
                 _check_file(findings, value[key], here._replace(path=(*here.path, key)))
+        if name == "tls" and isinstance(value.get("cert"), str):
+            _check_certificate(findings, value["cert"], here._replace(path=(*here.path, "cert")))
         if name != "tls" and isinstance(value.get("env"), str):
             _check_variable(findings, value["env"], here._replace(path=(*here.path, "env")))
 
@@ -46,6 +52,35 @@ def _check_file(findings: Findings, name: str, part: Part) -> None:
         fix=Say(
             "放好这个文件;相对路径从启动时的当前目录算起",
             "put it there; a relative path counts from the directory the gateway is started in",
+        ),
+    )
+
+
+def _check_certificate(findings: Findings, name: str, part: Part) -> None:
+    """Warn of a client certificate that the other side will refuse, now or soon: never an error, the gateway starts."""
+    try:
+        end = first_end(Path(name))
+    except OSError:
+        return  # not there, which is said already, or for the gateway's own user only
+    except ValueError:
+        end = None
+    now = SystemClock().now().utc
+    if end is not None and end - now > _SOON:
+        return
+    if end is None:
+        code, said = "W404", Say(f"{name} 里没有证书", f"{name} holds no certificate")
+    elif end <= now:
+        code, said = "W405", Say(f"证书 {name} 已于 {end:%F} 过期", f"the certificate {name} expired on {end:%F}")
+    else:
+        code, said = "W405", Say(f"证书 {name} 将于 {end:%F} 到期", f"the certificate {name} expires on {end:%F}")
+    findings.add(
+        code,
+        part.entry.at(*part.path),
+        said,
+        subject=part.subject,
+        fix=Say(
+            "换上新的 PEM 证书:证书无效时对方会拒绝连接,报警和数据都传不过去",
+            "put a new PEM certificate there: without a valid one the other side refuses us, alarms and data alike",
         ),
     )
 
