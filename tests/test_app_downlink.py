@@ -118,6 +118,22 @@ async def test_the_first_answer_after_a_restart(tmp_path: Path) -> None:
         assert box.written == []
 
 
+async def test_an_id_from_before_a_restart_answers_no_other_question(tmp_path: Path) -> None:
+    """The record knows what the id was for: nobody hears "done" of a door that was never moved, or of an alarm."""
+    async with OwnBox(tmp_path, COMMANDS).living() as box:
+        await box.read(SMOKE, True)
+        assert (await box.ask(take("t"))).is_accepted
+        assert outcome(await box.ask(operate("a"))) == "done"
+    async with OwnBox(tmp_path, COMMANDS).living() as box:
+        for other in (operate("a", value="false"), take("a"), operate("t")):
+            answer = await box.ask(other)
+            assert (answer.is_accepted, answer.code) == (False, "request_id_reused"), other
+        assert box.written == []
+    async with OwnBox(tmp_path, COMMANDS).living() as box:
+        assert outcome(await box.ask(operate("a"))) == "done"  # what it was for, still
+        assert box.written == []
+
+
 async def test_an_operation_under_way_at_a_kill_is_ended_and_told_after_it(tmp_path: Path) -> None:
     """Accepted, not yet done, killed: the restart carries it out within its deadline, and the same id hears the end."""
     async with OwnBox(tmp_path, COMMANDS).living() as box:

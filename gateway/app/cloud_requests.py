@@ -37,6 +37,7 @@ from gateway.model import (
     Value,
     Verb,
 )
+from gateway.rules.operate import is_said
 from gateway.rules.table import ARGUMENTS
 from gateway.rules.verbs import MAX_TEXT
 
@@ -159,6 +160,8 @@ class CloudRequests:
         try:
             async with asyncio.timeout(max(left_s, 0.0) + _RESULT_S):
                 reply = await self._port.submit(request)
+                if not await self._is_answer_to(asked, reply):
+                    return _refused(Code.REUSED)
                 told = await self._told(uplink, request, reply)
         except TimeoutError:  # the disk refuses, or the gateway is stopping
             return _refused(Code.NO_ANSWER)
@@ -168,12 +171,24 @@ class CloudRequests:
         return told
 
     def _is_what_it_was(self, request: OperatorRequest) -> bool:
-        """Is this id new, or does it mean what it meant? What happened before a start is not known here."""
+        """Is this id new, or does it mean what it meant? What was asked before a start only the record knows."""
         meaning = (request.alarm_id, request.verb, request.version, tuple(sorted(request.args.items())))
         known = self._meant.setdefault(request.id, meaning)
         if len(self._meant) > _REMEMBERED:
             self._meant.popitem(last=False)
         return known == meaning
+
+    async def _is_answer_to(self, asked: Asked, reply: Reply) -> bool:
+        """Can it be? An answer from the record may be that to another question of the same id, from before a start."""
+        if not reply.is_accepted:
+            return True
+        command_id = str(reply.detail.get("command", ""))
+        if not command_id or asked.verb is not Verb.OPERATE:
+            return bool(command_id) is (asked.verb is Verb.OPERATE)
+        row = await self._port.operation(command_id)
+        return row is None or (
+            row["point_id"] == asked.args["point"].strip() and is_said(asked.args["value"], orjson.loads(row["value"]))
+        )
 
     def _put_on_record(self, uplink: _Uplink, actor: Actor, asked: Asked, code: Code, now_s: float) -> None:
         """What never gets to the engine is audited here; of very many in a row one a second, the others are counted."""

@@ -158,7 +158,7 @@ class Operating:
         operate = state.point.operate
         if operate is None or not state.point.is_writable:
             return Refusal(Code.NOT_OPERABLE)
-        value = next((each for each in operate.values if _is_said(request.args["value"], each)), None)
+        value = next((each for each in operate.values if is_said(request.args["value"], each)), None)
         if value is None:
             return Refusal(Code.NOT_OPERABLE, {"values": list(operate.values)})
         permit = _Permit(state.point, operate, value)
@@ -251,7 +251,7 @@ def _key(command_id: str, *, is_again: bool) -> str:
     return f"{_OWNER}{_AGAIN if is_again else ''}{command_id}"
 
 
-def _is_said(text: str, value: Value) -> bool:
+def is_said(text: str, value: Value) -> bool:
     """Is ``text`` the word for ``value``?"""
     said = text.strip()
     if isinstance(value, bool | str):
