@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from cloud_bridge import thingsboard_rpc as rpc
-from cloud_bridge.ask import MAX_OPEN, Answer, Ask, Code, not_done
+from cloud_bridge.ask import MAX_OPEN, PER_S, Answer, Ask, Code, not_done
+from cloud_bridge.pace import RateLimit
 from cloud_bridge.thingsboard_encode import Encoder, Publication
+from gateway.clock import Clock
 
 _MOST = MAX_OPEN  # calls without an answer
 _SPARE_S = 5.0  # the gateway keeps the deadline; this only ends a wait that it forgot
@@ -22,21 +24,28 @@ class Calls:
         ask: Ask,
         send: Callable[[Publication], object],
         default_s: float,
+        clock: Clock,
     ) -> None:
         """``default_s``: the deadline of a call that names none."""
         self._encoder = encoder
         self._ask = ask
         self._send = send
         self._default_s = default_s
+        self._clock = clock
+        self._pace = RateLimit(2 * PER_S, clock.now().mono_s)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.counts = {"calls": 0, "calls_refused": 0, "calls_unreadable": 0}
+        self.counts = {"calls": 0, "calls_refused": 0, "calls_unreadable": 0, "calls_dropped": 0}
 
     def take(self, topic: str, payload: bytes, session: rpc.Session, *, is_retained: bool) -> None:
-        """A call has come."""
+        """A call has come. Beyond the pace calls get no answer either: a flood must not fill the way up."""
         call = rpc.read(topic, payload)
         if call is None:
             self.counts["calls_unreadable"] += 1
             return
+        if not self._pace.allowance(self._clock.now().mono_s, 1):
+            self.counts["calls_dropped"] += 1
+            return
+        self._pace.spend(1)
         self.counts["calls"] += 1
         if is_retained:
             self._answered(call, not_done(Code.INVALID, why="retained: it would be told again at every session"))

@@ -63,7 +63,7 @@ class ThingsboardUplink:
         self._devices = Devices(self._encoder, context.site)
         self._reconcile = Reconcile(self._encoder, context.site, context.epoch)
         default_s = params.commands.answer if params.commands else 10.0
-        self._calls = Calls(self._encoder, context.ask, self._reply, default_s)
+        self._calls = Calls(self._encoder, context.ask, self._reply, default_s, context.clock)
         self.limits = Limits(
             rows=1,
             in_flight=params.window,

@@ -99,6 +99,11 @@ class Ear:
         payload = body if isinstance(body, bytes) else orjson.dumps(body)
         self._client.publish(topic, payload, 1, retain).wait_for_publish(DEADLINE_S)
 
+    def shout(self, topic: str, bodies: list[Any]) -> None:
+        """As the platform, all at once."""
+        told = [self._client.publish(topic, orjson.dumps(each), 1) for each in bodies]
+        told[-1].wait_for_publish(DEADLINE_S)
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()

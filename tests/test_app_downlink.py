@@ -125,12 +125,15 @@ async def test_an_id_from_before_a_restart_answers_no_other_question(tmp_path: P
         assert (await box.ask(take("t"))).is_accepted
         assert outcome(await box.ask(operate("a"))) == "done"
     async with OwnBox(tmp_path, COMMANDS).living() as box:
-        for other in (operate("a", value="false"), take("a"), operate("t")):
+        next_fire = f"fire:{SMOKE}:2"
+        wrong = (operate("a", value="false"), take("a"), operate("t"), Request("t", Verb.TAKE, next_fire, 1))
+        for other in wrong:
             answer = await box.ask(other)
             assert (answer.is_accepted, answer.code) == (False, "request_id_reused"), other
         assert box.written == []
     async with OwnBox(tmp_path, COMMANDS).living() as box:
         assert outcome(await box.ask(operate("a"))) == "done"  # what it was for, still
+        assert (await box.ask(take("t"))).is_accepted
         assert box.written == []
 
 

@@ -389,6 +389,21 @@ async def test_calls_beyond_the_bound_are_refused_at_once(tmp_path: Path, monkey
     assert [answers(heard)[each]["error"] for each in range(5)] == ["no_answer"] * 3 + ["busy"] * 2
 
 
+async def test_a_flood_of_calls_is_dropped_and_holds_up_no_row(box: Box, tmp_path: Path) -> None:
+    """Two thousand calls at once: a second's worth is answered, the others are counted, and rows go on."""
+    ask = Asked(Answer(is_accepted=True))
+    with mosquitto(tmp_path) as broker, ear(broker.port) as heard:
+        async with pumping(house(tmp_path), broker.port, ask) as uplink:
+            await until(lambda: len(heard.of("v1/gateway/attributes")) == 3, "a session")
+            calls = [call(DOOR, number, "operate", {"point": "lock", "value": True}) for number in range(2000)]
+            heard.shout(RPC, calls)
+            await until(lambda: uplink.counts["calls_dropped"] > 500, "a flood")  # the broker drops some, too
+            box.readings(3)
+            await until(lambda: box.settled("cloud") == box.last(), "settled")
+            assert 1 <= len(answers(heard)) < 200
+            assert len(heard.of("v1/gateway/connect")) == 3  # still the first session
+
+
 @pytest.mark.usefixtures("box")
 async def test_a_call_that_was_retained_is_refused(tmp_path: Path) -> None:
     """A retained call would be told again at every session: a door would open at each reconnection."""

@@ -160,7 +160,7 @@ class CloudRequests:
         try:
             async with asyncio.timeout(max(left_s, 0.0) + _RESULT_S):
                 reply = await self._port.submit(request)
-                if not await self._is_answer_to(asked, reply):
+                if not await self._is_answer_to(request, reply):
                     return _refused(Code.REUSED)
                 told = await self._told(uplink, request, reply)
         except TimeoutError:  # the disk refuses, or the gateway is stopping
@@ -178,16 +178,25 @@ class CloudRequests:
             self._meant.popitem(last=False)
         return known == meaning
 
-    async def _is_answer_to(self, asked: Asked, reply: Reply) -> bool:
+    async def _is_answer_to(self, request: OperatorRequest, reply: Reply) -> bool:
         """Can it be? An answer from the record may be that to another question of the same id, from before a start."""
-        if not reply.is_accepted:
-            return True
         command_id = str(reply.detail.get("command", ""))
-        if not command_id or asked.verb is not Verb.OPERATE:
-            return bool(command_id) is (asked.verb is Verb.OPERATE)
+        if not reply.is_accepted or bool(command_id) is not (request.verb is Verb.OPERATE):
+            return not reply.is_accepted
+        if not command_id:
+            return not request.alarm_id or await self._has_done(request, reply.version)
         row = await self._port.operation(command_id)
         return row is None or (
-            row["point_id"] == asked.args["point"].strip() and is_said(asked.args["value"], orjson.loads(row["value"]))
+            row["point_id"] == request.args["point"].strip()
+            and is_said(request.args["value"], orjson.loads(row["value"]))
+        )
+
+    async def _has_done(self, request: OperatorRequest, version: int) -> bool:
+        """Has this platform done anything to the alarm by then? Each accepted verb is an event of its alarm."""
+        uplink = request.actor.name.partition(":")[0]
+        return any(
+            each.version <= version and each.actor.via == "cloud" and each.actor.name.partition(":")[0] == uplink
+            for each in await self._port.events(request.alarm_id)
         )
 
     def _put_on_record(self, uplink: _Uplink, actor: Actor, asked: Asked, code: Code, now_s: float) -> None:
