@@ -126,9 +126,12 @@ class InfluxUplink:
 
         params = self._params
         is_tls = params.url.startswith("https:")
+        token = params.token.read() if params.token else ""
+        if not token.isascii():  # a header's error would quote it
+            raise SecretError("the token has characters that no token has: look for stray ones in its file")
         self._client = InfluxDBClient(
             url=params.url,
-            token=params.token.read() if params.token else "",
+            token=token,
             org=params.org or "-",
             timeout=int(params.timeout * 1000),
             enable_gzip=True,

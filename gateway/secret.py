@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+_DELETE = 127
+
 
 class SecretError(Exception):
     """The secret a reference names cannot be read; the text says which and never what."""
@@ -31,17 +33,25 @@ class SecretRef(BaseModel):
         """The secret itself, without the line end of a file.
 
         Raises:
-            SecretError: there is no such file, variable or credential.
+            SecretError: there is no such file, variable or credential, or it holds more than one line.
         """
         if self.env is not None:
             if self.env not in os.environ:
                 raise SecretError(f"the environment variable {self.env} is not set")
-            return os.environ[self.env]
+            return _one_line(os.environ[self.env], f"the environment variable {self.env}")
         if self.credential is not None:
             path = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / self.credential
         else:
             path = Path(str(self.file))
         try:
-            return path.read_text(encoding="utf-8").rstrip("\r\n")
+            secret = path.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SecretError(f"cannot read the secret {path}: {type(error).__name__}") from None
+        return _one_line(secret, f"the secret {path}")
+
+
+def _one_line(secret: str, where: str) -> str:
+    """Libraries refuse control characters in a header or a password by an error that quotes all of it."""
+    if any(ord(each) < ord(" ") or ord(each) == _DELETE for each in secret):
+        raise SecretError(f"{where} holds more than one line, or control characters: leave only the secret there")
+    return secret

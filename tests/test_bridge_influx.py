@@ -134,6 +134,21 @@ async def test_a_server_that_refuses_everything_loses_nothing(box: Box, tmp_path
     assert box.settled("history")[Lane.TELEMETRY] == 0
 
 
+@pytest.mark.parametrize("secret", ["hunter2\nsecond line", "hunter2-密"])
+async def test_a_token_that_fits_no_header_is_never_shown(
+    box: Box, tmp_path: Path, secret: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The HTTP library quotes what it can't send, all of it: neither status nor log shows it."""
+    box.append(readings(1))
+    (tmp_path / "token").write_text(secret, encoding="utf-8")
+    params = {"url": "http://127.0.0.1:9", "bucket": "b", "token": {"file": str(tmp_path / "token")}}
+    async with bridging(site(tmp_path, Uplink("history", "influxdb", params), devices=DEVICES)):
+        await until(lambda: box.status("history").get("error"), "the reason")
+        said = str(box.status("history"))
+    assert "hunter2" not in said + "".join(capfd.readouterr())
+    assert "the bridge itself" not in said
+
+
 @pytest.mark.parametrize("status", ["401", "403", "404", "302 Location: http://127.0.0.1:1/", "500"])
 async def test_nothing_but_success_settles(box: Box, tmp_path: Path, status: str) -> None:
     """A refused token, a missing bucket, a redirect (the token must not follow it) and an error keep every row."""

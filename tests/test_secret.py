@@ -33,10 +33,14 @@ def test_what_cannot_be_read_is_named_and_never_shown(tmp_path: Path, monkeypatc
     monkeypatch.delenv("NOT_SET", raising=False)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     (tmp_path / "bytes").write_bytes(SECRET.encode("gb18030") + b"\xff")
+    (tmp_path / "lines").write_text(f"{SECRET}\n# of the platform\n", encoding="utf-8")
+    monkeypatch.setenv("TWO_LINES", f"{SECRET}\r\nx")
     for ref, word in (
         (SecretRef(file=str(tmp_path / "nowhere")), "nowhere"),
         (SecretRef(file=str(tmp_path / "bytes")), "bytes"),
+        (SecretRef(file=str(tmp_path / "lines")), "lines"),
         (SecretRef(env="NOT_SET"), "NOT_SET"),
+        (SecretRef(env="TWO_LINES"), "TWO_LINES"),
         (SecretRef(credential="platform"), "platform"),
     ):
         with pytest.raises(SecretError, match=word) as caught:
