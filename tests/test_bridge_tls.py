@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
 import trustme
+from pydantic import ValidationError
 
 from cloud_bridge.mqtt_uplink import MqttParams
+from cloud_bridge.settings import Common, Tls
+from cloud_bridge.sparkplug_params import SparkplugParams
+from cloud_bridge.thingsboard_settings import ThingsboardParams
 from gateway.model import Uplink
+from gateway.mqtt_options import TlsOptions
 from tests.support_bridge import Box, bridging, listening, mosquitto, platform, site, until
 
 
@@ -33,8 +39,14 @@ def broker_tls(directory: Path, cert: str = "server", more: str = "") -> str:
     )
 
 
-def up(port: int, **tls: str) -> Uplink:
-    return Uplink("cloud", "mqtt", {"host": "127.0.0.1", "port": str(port), "tls": tls})
+@pytest.fixture(params=["mqtt", "thingsboard", "sparkplug"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Every uplink with a session of MQTT; that of InfluxDB has its tests beside it."""
+    return str(request.param)
+
+
+def up(port: int, kind: str = "mqtt", **tls: str) -> Uplink:
+    return Uplink("cloud", kind, {"host": "127.0.0.1", "port": str(port), "tls": tls})
 
 
 async def refused(box: Box, directory: Path, uplink: Uplink, word: str) -> None:
@@ -63,22 +75,40 @@ async def test_rows_go_through_a_verified_session(ca: trustme.CA, tmp_path: Path
             await until(lambda: seen.values() == [0, 1, 2, 3, 4], "the readings")
 
 
-async def test_a_broker_of_another_ca_is_refused(ca: trustme.CA, tmp_path: Path) -> None:
+async def test_only_with_our_certificate_there_is_a_session(ca: trustme.CA, tmp_path: Path, kind: str) -> None:
+    """A platform that asks for a client certificate settles rows with it, and none without."""
+    assert ca
+    box = Box(tmp_path)
+    box.readings(5)
+    files = {"ca": f"{tmp_path}/ca.pem", "cert": f"{tmp_path}/client.pem", "key": f"{tmp_path}/client.key"}
+    with mosquitto(tmp_path, broker_tls(tmp_path, more="require_certificate true")) as broker:
+        async with bridging(site(tmp_path, up(broker.port, kind, ca=files["ca"]))):
+            await until(lambda: box.status("cloud").get("error"), "the refusal")
+        assert not any(box.settled("cloud").values())
+        async with bridging(site(tmp_path, up(broker.port, kind, **files))):
+            await until(lambda: box.settled("cloud") == box.last(), "settled")
+
+
+async def test_a_broker_of_another_ca_is_refused(ca: trustme.CA, tmp_path: Path, kind: str) -> None:
     """A certificate that our CA did not sign ends the attempt; nothing is sent."""
     assert ca
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "wrong.pem"))
     with mosquitto(tmp_path, broker_tls(tmp_path)) as broker:
-        await refused(Box(tmp_path), tmp_path, up(broker.port, ca=f"{tmp_path}/wrong.pem"), "CERTIFICATE_VERIFY_FAILED")
+        await refused(
+            Box(tmp_path), tmp_path, up(broker.port, kind, ca=f"{tmp_path}/wrong.pem"), "CERTIFICATE_VERIFY_FAILED"
+        )
 
 
-async def test_a_certificate_of_another_host_is_refused(ca: trustme.CA, tmp_path: Path) -> None:
+async def test_a_certificate_of_another_host_is_refused(ca: trustme.CA, tmp_path: Path, kind: str) -> None:
     """The right CA but another host's certificate: refused."""
     assert ca
     with mosquitto(tmp_path, broker_tls(tmp_path, "other")) as broker:
-        await refused(Box(tmp_path), tmp_path, up(broker.port, ca=f"{tmp_path}/ca.pem"), "CERTIFICATE_VERIFY_FAILED")
+        await refused(
+            Box(tmp_path), tmp_path, up(broker.port, kind, ca=f"{tmp_path}/ca.pem"), "CERTIFICATE_VERIFY_FAILED"
+        )
 
 
-async def test_after_a_tls_failure_nothing_is_tried_in_plaintext(tmp_path: Path) -> None:
+async def test_after_a_tls_failure_nothing_is_tried_in_plaintext(tmp_path: Path, kind: str) -> None:
     """A server without TLS never sees a readable CONNECT, however often the bridge tries."""
     box = Box(tmp_path)
     box.alarms(1)
@@ -87,19 +117,35 @@ async def test_after_a_tls_failure_nothing_is_tried_in_plaintext(tmp_path: Path)
     async def listen(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         first_bytes.append(await reader.read(1))
 
-    async with listening(listen) as port, bridging(site(tmp_path, up(port))):
+    async with listening(listen) as port, bridging(site(tmp_path, up(port, kind))):
         await until(lambda: len(first_bytes) >= 3, "three attempts")
     assert set(first_bytes) == {b"\x16"}  # a TLS handshake record, never MQTT's 0x10
 
 
-async def test_a_missing_ca_file_is_said_and_not_skipped(tmp_path: Path) -> None:
+async def test_a_missing_ca_file_is_said_and_not_skipped(tmp_path: Path, kind: str) -> None:
     """A wrong path of the CA is an error to be read, not a session without verification."""
-    await refused(Box(tmp_path), tmp_path, up(1, ca="/no/such/ca.pem"), "No such file")
+    await refused(Box(tmp_path), tmp_path, up(1, kind, ca="/no/such/ca.pem"), "No such file")
 
 
-def test_plaintext_needs_permission_beyond_this_machine() -> None:
+def test_nothing_older_than_tls_1_2_is_spoken() -> None:
+    """Of the sessions of MQTT and of HTTP."""
+    for context in (Tls().context(), TlsOptions().context()):
+        assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.mark.parametrize("model", [MqttParams, ThingsboardParams, SparkplugParams])
+def test_no_platform_asks_over_plaintext(model: type[Common]) -> None:
+    """On the way anybody could forge it: E409."""
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({"host": "platform.example.org", "insecure": True, "commands": {"verbs": ["take"]}})
+    assert [each["type"] for each in caught.value.errors()] == ["E409"]
+
+
+@pytest.mark.parametrize("model", [MqttParams, ThingsboardParams, SparkplugParams])
+def test_plaintext_needs_permission_beyond_this_machine(model: Any) -> None:
     """Only this machine itself is reached without TLS unless the installer writes insecure."""
-    assert MqttParams(host="localhost").is_plaintext
-    assert not MqttParams(host="192.168.1.9").is_plaintext
-    assert not MqttParams(host="127.0.0.1.example.org").is_plaintext
-    assert MqttParams(host="192.168.1.9", insecure=True).is_plaintext
+    assert model(host="localhost").is_plaintext
+    assert not model(host="192.168.1.9").is_plaintext
+    assert not model(host="127.0.0.1.example.org").is_plaintext
+    assert model(host="192.168.1.9", insecure=True).is_plaintext

@@ -75,18 +75,16 @@ class ThingsBoard:
         """Call a device, or "" the gateway itself; its answer."""
         number = next(self._numbers)
         body = {"method": method, "params": params}
-        if device:
-            answers = lambda: [  # noqa: E731
-                each["data"] for each in self._ear.of(_RPC) if each.get("id") == number and "data" in each
-            ]
-            told = {"device": f"gw1/{device}", "data": {"id": number, **body}}
-            await asyncio.to_thread(self._ear.say, _RPC, told)
-        else:
-            answers = lambda: self._ear.of(f"v1/devices/me/rpc/response/{number}")  # noqa: E731
-            await asyncio.to_thread(self._ear.say, f"v1/devices/me/rpc/request/{number}", body)
-        await until(lambda: bool(answers()), _WITHIN_S)
-        found: dict[str, Any] = answers()[-1]
-        return found
+        told = {"device": f"gw1/{device}", "data": {"id": number, **body}} if device else body
+        topic = _RPC if device else f"v1/devices/me/rpc/request/{number}"
+        await asyncio.to_thread(self._ear.say, topic, told)
+        await until(lambda: bool(self._answers(device, number)), _WITHIN_S)
+        return self._answers(device, number)[-1]
+
+    def _answers(self, device: str, number: int) -> list[dict[str, Any]]:
+        if not device:
+            return self._ear.of(f"v1/devices/me/rpc/response/{number}")
+        return [each["data"] for each in self._ear.of(_RPC) if each.get("id") == number and "data" in each]
 
     def alarm(self) -> dict[str, Any]:
         """The fire's attribute as it is now."""
@@ -145,9 +143,9 @@ class Sparkplug:
     async def heard(self) -> dict[str, Any]:
         """The next answer."""
         self._told += 1
-        answers = lambda name: self.host.values("", f"Command/{name}")  # noqa: E731
-        await until(lambda: len(answers("Words")) >= self._told, _WITHIN_S)
-        return {name: answers(name)[self._told - 1] for name in ("Id", "Accepted", "Outcome", "Version")}
+        await until(lambda: len(self.host.values("", "Command/Words")) >= self._told, _WITHIN_S)
+        names = ("Id", "Accepted", "Outcome", "Version")
+        return {name: self.host.values("", f"Command/{name}")[self._told - 1] for name in names}
 
     async def request(self, verb: str, told: dict[str, Any], *, for_s: float = 10.0, **more: Any) -> dict[str, Any]:
         """An NCMD with a request on an alarm."""
