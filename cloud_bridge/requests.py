@@ -167,8 +167,8 @@ def request_of(body: dict[str, Any], epoch: str, now: Now) -> Request:
     args = body.get("args", {})
     if not isinstance(args, dict) or not all(isinstance(each, str) for each in args.values()):
         raise NoRequestError("args: not an object of texts")
-    left_s = _left_s(_text(body, "expires_at"), now)
-    return Request(body["id"], Verb(body["verb"]), alarm_id, version, args, _text(body, "user", ""), left_s)
+    expires_in_s = left_s(_text(body, "expires_at"), now)
+    return Request(body["id"], Verb(body["verb"]), alarm_id, version, args, _text(body, "user", ""), expires_in_s)
 
 
 def _text(body: dict[str, Any], name: str, default: str | None = None) -> str:
@@ -178,15 +178,19 @@ def _text(body: dict[str, Any], name: str, default: str | None = None) -> str:
     return value
 
 
-def _left_s(text: str, now: Now) -> float:
-    """Seconds until it. Far ahead means that the two clocks differ: then nobody knows how old the request is."""
+def left_s(text: str, now: Now) -> float:
+    """Seconds until ``expires_at``. Far ahead means that the two clocks differ: nobody knows how old the request is.
+
+    Raises:
+        NoRequestError: no instant, or far ahead.
+    """
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
         raise NoRequestError("expires_at: not an instant with its time zone")
-    left_s = (at - now.utc).total_seconds()
-    if left_s > LONGEST_S:
+    found_s = (at - now.utc).total_seconds()
+    if found_s > LONGEST_S:
         raise NoRequestError(f"expires_at: more than {LONGEST_S:g} s ahead; the gateway's clock says {now.utc:%FT%TZ}")
-    return left_s
+    return found_s

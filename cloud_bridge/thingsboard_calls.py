@@ -63,12 +63,12 @@ class Calls:
             self._answered(call, not_done(Code.INVALID, why="no such device"))
             return
         try:
-            request = rpc.request(call, device_id, session)
+            request = rpc.request(call, device_id, session, self._clock.now())
         except rpc.WrongCallError as error:
             self._answered(call, not_done(Code.INVALID, why=str(error)))
             return
         try:
-            async with asyncio.timeout((request.expires_in_s or self._default_s) + _SPARE_S):
+            async with asyncio.timeout(_patience_s(request.expires_in_s, self._default_s)):
                 answer = await self._ask(request)
         except TimeoutError:
             answer = not_done(Code.NO_ANSWER)
@@ -85,3 +85,7 @@ class Calls:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+
+def _patience_s(expires_in_s: float | None, default_s: float) -> float:
+    return max(default_s if expires_in_s is None else expires_in_s, 0.0) + _SPARE_S

@@ -7,8 +7,9 @@ A method is a verb (``take``, ``verify``, ``close``, ``operate``, ...), its para
 
 Id, version and epoch of an alarm are those of its attribute. A call to a device reaches this device's points and
 alarms only: who may call is granted per device there. A call to the gateway itself reaches all. ``timeout`` (ms) is the
-deadline; ``id`` makes a repeat harmless across sessions, without it a repeat is known within its session only
-(ThingsBoard counts calls from 0 again in each).
+deadline, counted from when the call is heard; ``expires_at`` an instant, whatever kept the call on its way. ``id``
+makes a repeat harmless across sessions, without it a repeat is known within its session only (ThingsBoard counts calls
+from 0 again in each).
 
 What is decided about a request belongs to the gateway.
 """
@@ -22,15 +23,16 @@ from typing import Any, NamedTuple
 import orjson
 
 from cloud_bridge.ask import Answer, Request
+from cloud_bridge.requests import NoRequestError, left_s
 from cloud_bridge.thingsboard_encode import LIMITS_METHOD, OWN_RPC_REQUEST, OWN_RPC_RESPONSE, RPC, Publication
-from gateway.model import Verb
+from gateway.model import Now, Verb
 
 MAX_BYTES = 65_536
 _MAX_TEXT = 500
 _MAX_ARGS = 16
 _MAX_DIGITS = 20
 _LONGEST_S = 120.0
-_OURS = frozenset({"alarm", "version", "user", "timeout", "id", "epoch", "point", "value"})
+_OURS = frozenset({"alarm", "version", "user", "timeout", "expires_at", "id", "epoch", "point", "value"})
 
 
 class Call(NamedTuple):
@@ -85,7 +87,7 @@ def _method(told: Mapping[str, Any]) -> str:
     return method[:_MAX_TEXT] if isinstance(method, str) else ""
 
 
-def request(call: Call, device_id: str, session: Session) -> Request:
+def request(call: Call, device_id: str, session: Session, now: Now) -> Request:
     """What a call asks for; ``device_id`` is its device, "" for the gateway itself.
 
     Raises:
@@ -118,7 +120,7 @@ def request(call: Call, device_id: str, session: Session) -> Request:
         version=_version(params.get("version")),
         args=args,
         user=_word(params, "user"),
-        expires_in_s=_deadline_s(params.get("timeout")),
+        expires_in_s=_deadline_s(params, now),
     )
 
 
@@ -187,9 +189,15 @@ def _version(value: Any) -> int:
     return value
 
 
-def _deadline_s(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+def _deadline_s(params: Mapping[str, Any], now: Now) -> float | None:
+    """The earlier of the two; None where neither is written."""
+    value, at = params.get("timeout"), _word(params, "expires_at")
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf
+    ):
         raise WrongCallError("timeout must be milliseconds")
-    return min(value / 1000, _LONGEST_S)
+    try:
+        left = [left_s(at, now)] if at else []
+    except NoRequestError as error:
+        raise WrongCallError(str(error)) from None
+    return min([*left, *([] if value is None else [min(value / 1000, _LONGEST_S)])], default=None)

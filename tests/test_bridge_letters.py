@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ async def test_what_is_told_of_an_uplink(box: Box, tmp_path: Path) -> None:
         await until(lambda: box.status("cloud").get("state") == "down", "the status")
         now = SystemClock().now().utc
         cloud, new = uplinks.uplinks_told(of, now)
+        late, back = (uplinks.uplinks_told(of, now + timedelta(seconds=by))[0]["state"] for by in (20, -3600))
+    assert (late, back) == ("silent", "silent")  # also after the clock was set back, until the bridge speaks again
     assert (cloud["state"], cloud["waiting"]["telemetry"], cloud["dead_letters"]) == ("down", 7, 0)
     assert cloud["oldest_waiting"].startswith("1970-01-01")  # as the box of this test stamps its rows
     assert "127.0.0.1:1" in cloud["error"]

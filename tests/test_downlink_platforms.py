@@ -128,8 +128,14 @@ async def test_a_thingsboard_takes_a_fire_opens_a_door_and_no_gas(mosquitto_with
             }
             late = await platform.call(DOOR, "operate", point="unlock", value=True, timeout=0.001)
             assert late["error"] == "expired"
+            kept = await platform.call(DOOR, "operate", point="unlock", value=True, expires_at=_an_hour_ago())
+            assert kept["error"] == "expired"
             assert house.field.to("L1") == [{"unlock": True}]
             assert house.field.to("L2") == house.field.to("V1") == []
+
+
+def _an_hour_ago() -> str:
+    return (datetime.now(UTC) - timedelta(hours=1)).isoformat()
 
 
 class Sparkplug:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_bridge import thingsboard_rpc as rpc
 from cloud_bridge.ask import Answer, Request
 from cloud_bridge.thingsboard_encode import RPC
-from gateway.model import Verb
+from gateway.model import Now, Verb
 from tests.support_thingsboard import DOOR, name
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -24,9 +26,10 @@ JSON = st.recursive(
 ALARMS = st.sampled_from([f"rule:{DOOR}/lock:1", "rule:3-2-03-0301/smoke/alarm:1", "rule:@zone:x:1", ""]) | WORDS
 POINTS = st.sampled_from(["lock", f"{DOOR}/lock", "3-2-03-0301/smoke/alarm", f"{DOOR}x/lock", "../x"]) | WORDS
 SESSION = rpc.Session("s1", "e0")
+NOW = Now(datetime(2026, 5, 1, 12, tzinfo=UTC), 100.0)
 PARAMS = st.fixed_dictionaries(
     {"alarm": ALARMS, "point": POINTS, "value": JSON, "epoch": st.sampled_from(["e0", "former"])},
-    optional={"version": JSON, "timeout": JSON, "user": JSON},
+    optional={"version": JSON, "timeout": JSON, "expires_at": JSON, "user": JSON},
 )
 
 
@@ -40,7 +43,7 @@ def test_any_bytes_are_a_call_or_nothing(payload: bytes, topic: str) -> None:
 
 def _request(call: rpc.Call, device_id: str) -> Request | str:
     try:
-        return rpc.request(call, device_id, SESSION)
+        return rpc.request(call, device_id, SESSION, NOW)
     except rpc.WrongCallError as error:
         return str(error)
 
@@ -67,7 +70,7 @@ def test_a_request_reaches_its_device_only(method: str, params: Any, is_gateway:
 def test_the_point_in_a_call_can_not_be_put_in_by_another_name() -> None:
     """What the gateway reads as point and value are the call's own, checked: not a parameter of the same name."""
     call = rpc.Call(name(DOOR), 7, "operate", {"point": "lock", "value": 1, "Point": "x", "minutes": 5})
-    assert rpc.request(call, DOOR, SESSION).args == {
+    assert rpc.request(call, DOOR, SESSION, NOW).args == {
         "point": f"{DOOR}/lock",
         "value": "1",
         "Point": "x",
@@ -79,3 +82,27 @@ def test_refusals_say_why_and_who() -> None:
     """A stale version comes back with its code, the version now, and who did what."""
     told = rpc.words(Answer(is_accepted=False, code="stale", detail={"by": "王工", "did": "taken"}, version=5))
     assert told == {"error": "stale", "version": 5, "detail": {"by": "王工", "did": "taken"}}
+
+
+@pytest.mark.parametrize(
+    ("params", "left_s"),
+    [
+        ({}, None),
+        ({"timeout": 5000}, 5.0),
+        ({"expires_at": "2026-05-01T12:00:30Z"}, 30.0),
+        ({"expires_at": "2026-05-01T20:00:30+08:00", "timeout": 5000}, 5.0),
+        ({"expires_at": "2026-05-01T11:00:00Z", "timeout": 5000}, -3600.0),
+    ],
+)
+def test_a_call_that_was_kept_on_its_way_is_late(params: dict[str, Any], left_s: float | None) -> None:
+    """A platform that keeps calls for a device until it is back hands them over hours later: the instant says so."""
+    call = rpc.Call(name(DOOR), 1, "operate", {"point": "lock", "value": False, **params})
+    assert rpc.request(call, DOOR, SESSION, NOW).expires_in_s == left_s
+
+
+@pytest.mark.parametrize("at", ["2026-05-01T12:00:30", "soon", "2026-05-01T13:00:00Z", 5])
+def test_an_instant_that_is_none_or_far_ahead_is_refused(at: object) -> None:
+    """Without its time zone, or so far ahead that one of the two clocks is wrong."""
+    call = rpc.Call(name(DOOR), 1, "operate", {"point": "lock", "value": False, "expires_at": at})
+    with pytest.raises(rpc.WrongCallError, match="expires_at"):
+        rpc.request(call, DOOR, SESSION, NOW)

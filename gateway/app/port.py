@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway.app.uplinks import STATUS_AGE_S, uplinks_told
+from gateway.app.uplinks import is_silent, uplinks_told
 from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.model import Alarm, AlarmEvent, MarkChange, Offer, OperatorRequest, Point, Reply, Site
@@ -176,9 +176,9 @@ class Port:
             return UplinkHealth(None, 0)
         backlog = sum(int(each["entries"]) for each in said["backlog"].values())
         since = datetime.fromisoformat(said["since"])
-        age_s = (self._clock.now().utc - datetime.fromisoformat(said["at"])).total_seconds()
+        is_up = said["state"] == "up" and not is_silent(said, self._clock.now().utc)
         until = min(map(datetime.fromisoformat, said.get("certificates", {}).values()), default=None)
-        return UplinkHealth(said["state"] == "up" and age_s < STATUS_AGE_S, backlog, since, until)
+        return UplinkHealth(is_up, backlog, since, until)
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._screens, question)

@@ -25,11 +25,16 @@ def uplinks_told(site: Site, now: datetime) -> Sequence[Mapping[str, Any]]:
     return [_told(each.id, each.type, said.get(each.id, {}), now) for each in site.uplinks]
 
 
+def is_silent(said: Mapping[str, Any], now: datetime) -> bool:
+    """Has the bridge said nothing for so long? What it said in the future was said before the clock was set back."""
+    return abs((now - datetime.fromisoformat(said["at"])).total_seconds()) > STATUS_AGE_S
+
+
 def _told(key: str, kind: str, said: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     backlog = said.get("backlog", {})
     oldest = [each["oldest_at"] for each in backlog.values() if each.get("oldest_at")]
     state = str(said.get("state", "silent"))
-    if "at" in said and (now - datetime.fromisoformat(said["at"])).total_seconds() > STATUS_AGE_S:
+    if "at" in said and is_silent(said, now):
         state = "silent"
     return {
         "id": key,
