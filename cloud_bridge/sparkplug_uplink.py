@@ -258,16 +258,23 @@ class SparkplugUplink:
         if message.topic == self._primary:
             self._hear_state(message.payload)
         elif self._session is not None:
-            if not self._pace.allowance(self._context.clock.now().mono_s, 1):
-                self._counts["commands_dropped"] += 1
+            if not self._may_hear():
                 return
-            self._pace.spend(1)
             try:
                 self._hear_command(self._session, message)
             except wire.PayloadError as error:
                 self._counts["commands_refused"] += 1
                 answer = Answer(is_accepted=False, code=str(error)[:300])
                 self._session.urgent(self._composer.answer(Request("", Verb.OPERATE), answer, self._now_ms()))
+
+    def _may_hear(self) -> bool:
+        """Is one more command within the pace? Answers go ahead of everything: a flood of them would hold up alarms."""
+        is_allowed = bool(self._pace.allowance(self._context.clock.now().mono_s, 1))
+        if is_allowed:
+            self._pace.spend(1)
+        else:
+            self._counts["commands_dropped"] += 1
+        return is_allowed
 
     def _hear_state(self, payload: bytes) -> None:
         if not self._host.hear(payload):
@@ -293,8 +300,9 @@ class SparkplugUplink:
             requests = sparkplug_commands.of_device(told, device, self._roster, age_s, self._answer_s)
         else:
             return
-        for request in requests:
-            self._begin(request)
+        for number, request in enumerate(requests):
+            if not number or self._may_hear():  # the first has been paid for
+                self._begin(request)
 
     def _begin(self, request: Request) -> None:
         self._counts["commands"] += 1

@@ -143,6 +143,25 @@ async def test_what_must_not_be_carried_out_is_refused_counted_and_told(
     assert not seen.wrong
 
 
+async def test_a_message_full_of_commands_is_no_way_around_the_pace(broker: int, tmp_path: Path) -> None:
+    """Sixty metrics in each of ten messages: a second's worth is asked and answered, the others are counted."""
+    desk = Desk(Answer(is_accepted=True))
+    until_at = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
+    asked = {"v": 1, "verb": "take", "alarm": "smoke-fire:p:1", "version": 2, "epoch": "e1", "expires_at": until_at}
+    with host(broker) as seen:
+        async with node(broker, tmp_path, desk) as uplink:
+            await until(lambda: seen.is_node_alive, "birth")
+            for message in range(10):
+                texts = [orjson.dumps({**asked, "id": f"r{message}-{each}"}).decode() for each in range(60)]
+                # messages of protobuf, one behind the other, are one message with the metrics of all
+                seen.ask(b"".join(command(each, name="Node Control/Request") for each in texts))
+            counts = uplink.counts
+            await until(lambda: counts["commands"] + counts["commands_dropped"] > 60, "the flood")
+            assert counts["commands"] < 100
+            assert counts["commands_dropped"] > 0
+    assert not seen.wrong
+
+
 async def test_alarms_are_taken_by_a_request_of_the_node(broker: int, tmp_path: Path) -> None:
     """Node Control/Request holds request.v1.json; the gateway's refusal comes back with its words and version."""
     desk = Desk(Answer(is_accepted=False, code="stale_version", version=4, detail={"words": {"zh": "李工已接警"}}))
