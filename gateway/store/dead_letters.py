@@ -7,6 +7,7 @@ Only the bridge writes its file (ADR 0001). Whoever wants a letter sent again le
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from gateway.store.database import BRIDGE_FILE, StoreError, open_reader
 
 _FOLDER = "retry.d"
 MOST_WANTED = 1_000  # requests that wait
+_DISOWNED = "of a former outbox: under its number the platform knows another row by now"
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)  # as `want` writes it: 007 could not be taken away under its number
 _COLUMNS = "id, uplink, lane, seq, at_ms, reason, length(body)"
 
 
@@ -28,7 +31,7 @@ class DeadLetter(NamedTuple):
     id: int
     uplink: str
     lane: str
-    seq: int
+    seq: int  # below 0: of an outbox that is no more
     at_ms: int  # when the gateway committed it
     reason: str
     bytes: int
@@ -70,10 +73,10 @@ def want(directory: str, letter_id: int) -> bool:
 def wanted(directory: str) -> Sequence[int]:
     """Numbers of the letters that somebody wants sent again, oldest first."""
     try:
-        names = [each.name for each in (Path(directory) / _FOLDER).iterdir()]
+        names = [each.name for each in (Path(directory) / _FOLDER).iterdir() if not each.is_dir()]
     except OSError:
         return ()
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit() and len(name) < 19)[:MOST_WANTED]
+    return sorted(int(name) for name in names if _NUMBER.fullmatch(name))[:MOST_WANTED]
 
 
 def forget(directory: str, letter_id: int) -> None:
@@ -91,6 +94,8 @@ def wanted_of(db: apsw.Connection, directory: str, uplink: str) -> Sequence[tupl
         ).fetchone()
         if row is None:
             forget(directory, letter_id)
+        elif row[0] == uplink and row[2] < 0:
+            close(db, directory, letter_id, _DISOWNED)
         elif row[0] == uplink:
             _, lane, seq, at_ms, body = row
             found.append((letter_id, OutboxEntry(seq, Lane(lane), codec.from_ms(at_ms), body)))
@@ -104,3 +109,23 @@ def close(db: apsw.Connection, directory: str, letter_id: int, refused: str) -> 
     else:
         db.execute("DELETE FROM dead_letters WHERE id = ?", (letter_id,))
     forget(directory, letter_id)
+
+
+def disown(db: apsw.Connection) -> None:
+    """The outbox is another: its rows begin at 1 again, and must be put aside beside what was put aside before.
+
+    The former letters stay to be looked at. Sent again, they would go under the ids of other rows, which the platform
+    would then take for repeats.
+    """
+    db.execute("UPDATE dead_letters SET seq = -id WHERE seq >= 0")
+
+
+def bound(db: apsw.Connection, uplink: str, most: int) -> None:
+    """Keep so many letters of this uplink: the oldest telemetry goes first, alarms last."""
+    (count,) = db.execute("SELECT count(*) FROM dead_letters WHERE uplink = ?", (uplink,)).fetchone() or (0,)
+    if (over := int(str(count)) - most) > 0:
+        db.execute(
+            "DELETE FROM dead_letters WHERE id IN"
+            " (SELECT id FROM dead_letters WHERE uplink = ? ORDER BY lane = ?, id LIMIT ?)",
+            (uplink, Lane.ALARM.value, over),
+        )

@@ -19,7 +19,7 @@ from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch,
 from gateway.store.packing import Packed, PackError, as_one, is_pack, unpack
 from gateway.store.trimming import TABLES
 
-_MAX_DEAD_LETTERS = 10_000  # per uplink: the oldest go first, the count stays in the status
+_MAX_DEAD_LETTERS = 10_000  # per uplink: the oldest go first, alarms last; the count stays in the status
 
 
 def append(
@@ -166,6 +166,7 @@ class CursorStore:
             return False
         with self._db:
             self._db.execute("DELETE FROM cursors")
+            dead_letters.disown(self._db)
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (outbox_epoch,))
         return before != ""
 
@@ -187,10 +188,7 @@ class CursorStore:
                 "INSERT OR IGNORE INTO dead_letters (uplink, lane, seq, at_ms, reason, body) VALUES (?, ?, ?, ?, ?, ?)",
                 (uplink, entry.lane.value, entry.seq, codec.to_ms(entry.at), reason[:500], entry.body),
             )
-            self._db.execute(
-                "DELETE FROM dead_letters WHERE uplink = ?1 AND id <= (SELECT max(id) FROM dead_letters) - ?2",
-                (uplink, _MAX_DEAD_LETTERS),
-            )
+            dead_letters.bound(self._db, uplink, _MAX_DEAD_LETTERS)
 
     def rejected(self, uplink: str) -> int:
         """How many dead letters this uplink has."""
