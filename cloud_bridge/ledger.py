@@ -38,7 +38,14 @@ class Ledger:
 
     async def adopt(self, epoch: str) -> bool:
         """Keep books on this outbox only; True where those on a former one were thrown away."""
+        await asyncio.get_running_loop().run_in_executor(self._counting, self._forget_reader)
         return await self._write(lambda store: store.adopt(epoch))
+
+    def _forget_reader(self) -> None:
+        """It may read a database that lies elsewhere by now."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     async def get(self, uplink: str, lane: Lane) -> int:
         """Everything up to this row is settled."""

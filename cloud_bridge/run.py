@@ -23,7 +23,7 @@ from cloud_bridge.uplink import Context
 from cloud_bridge.wake import Wake
 from gateway.clock import Clock, SystemClock
 from gateway.model import Lane, Site, Uplink
-from gateway.store.database import StoreError
+from gateway.store.database import GATEWAY_FILE, StoreError
 from gateway.store.outbox import OutboxReader
 
 _log = structlog.get_logger(__name__)
@@ -45,6 +45,10 @@ class _House(NamedTuple):
 
 class BridgeError(Exception):
     """The bridge can't run; the text says what to do."""
+
+
+class _ReplacedError(Exception):
+    """Another database lies where the outbox was."""
 
 
 async def run_bridge(site: Site, data_dir: str, *, clock: Clock | None = None, wake_fd: int | None = None) -> None:
@@ -81,15 +85,41 @@ async def _forward(house: _House) -> None:
     descriptor = _open_lock(house.data_dir)
     try:
         await _lock(descriptor, house.data_dir)
-        epoch = await _wait_for_outbox(house.data_dir)
-        if await house.ledger.adopt(epoch):
-            _log.warning("new outbox", epoch=epoch, note="the gateway's database was replaced: sending from its start")
+        while True:
+            await _forward_outbox(house)
+    finally:
+        os.close(descriptor)
+
+
+async def _forward_outbox(house: _House) -> None:
+    """Until another database lies in its place: what is open would read the former one for ever."""
+    file = Path(house.data_dir) / GATEWAY_FILE
+    epoch, which = await _wait_for_outbox(house.data_dir, file)
+    if await house.ledger.adopt(epoch):
+        _log.warning("new outbox", epoch=epoch, note="the gateway's database was replaced: sending from its start")
+    try:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_watch(file, which), name="outbox")
             tasks.create_task(house.downlink.watch(), name="downlink")
             for uplink in house.context.site.uplinks:
                 tasks.create_task(_keep(house, uplink), name=f"uplink {uplink.id}")
-    finally:
-        os.close(descriptor)
+    except* _ReplacedError:
+        _log.warning("outbox replaced", note="the gateway has mended its database, or it was exchanged")
+
+
+async def _watch(file: Path, which: int) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        if _inode(file) not in (which, 0):
+            raise _ReplacedError
+
+
+def _inode(file: Path) -> int:
+    """Which file lies there; 0 where there is none."""
+    try:
+        return file.stat().st_ino
+    except OSError:
+        return 0
 
 
 def _open_lock(data_dir: str) -> int:
@@ -108,11 +138,13 @@ async def _lock(descriptor: int, data_dir: str) -> None:
     raise BridgeError(f"another bridge already works on {data_dir}: stop it, or give this gateway its own data_dir")
 
 
-async def _wait_for_outbox(data_dir: str) -> str:
+async def _wait_for_outbox(data_dir: str, file: Path) -> tuple[str, int]:
+    """Its epoch, and which file it is."""
     while True:
+        which = _inode(file)
         with contextlib.suppress(StoreError, apsw.Error), _reader(data_dir) as reader:
             reader.last_seq(Lane.TELEMETRY)
-            return reader.epoch
+            return reader.epoch, which
         await asyncio.sleep(_LOOK_S)
 
 

@@ -69,9 +69,12 @@ class OutboxReader:
 
         Raises:
             apsw.CorruptError: nothing can be read behind ``after``.
+            StoreError: it is another outbox, whose numbers mean other rows.
         """
         self._db.close()
         self._db = open_reader(self.directory, GATEWAY_FILE)
+        if epoch(self._db) != self.epoch:
+            raise StoreError("the gateway's database was replaced by another one")
         following = next_readable(self._db, TABLES[lane], after)
         if following > after + 1:
             text = f"rows {after + 1} to {following - 1} lie on a damaged page"
