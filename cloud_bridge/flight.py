@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.model import OutboxEntry
+
+_MOST_DONE = 20_000  # answered rows that are remembered
 
 
 class Flight:
@@ -14,11 +16,12 @@ class Flight:
     row may be sent twice but never skipped.
     """
 
-    def __init__(self, settled: int) -> None:
+    def __init__(self, settled: int, done: Iterable[int] = ()) -> None:
+        """``done``: rows beyond the cursor that were answered in the session before."""
+        self._done = {seq for seq in done if seq > settled}
         self._waiting: dict[int, int] = {}  # seq to size, ascending: sent, not answered
         self._bytes = 0
         self._sent = settled
-        self._highest_done = settled
 
     @property
     def sent(self) -> int:
@@ -42,20 +45,28 @@ class Flight:
         """Rows without an answer, ascending."""
         return tuple(self._waiting)
 
-    @property
-    def is_overtaken(self) -> bool:
-        """Was a row answered that was sent after one that still waits?"""
-        return any(self._highest_done > first for first in self._waiting)
+    def again(self) -> Flight:
+        """The next session's: from the cursor, passing over what was answered beyond it."""
+        return Flight(self.settled, self._done)
 
-    def send(self, entries: Sequence[OutboxEntry]) -> None:
-        """These rows, the next in order, are on their way."""
+    def send(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Take these rows, the next in order; those that have to be sent."""
+        news = []
         for entry in entries:
             assert entry.seq > self._sent, "rows of a lane are sent in order"
-            self._waiting[entry.seq] = len(entry.body)
-            self._bytes += len(entry.body)
             self._sent = entry.seq
+            if entry.seq not in self._done:
+                self._waiting[entry.seq] = len(entry.body)
+                self._bytes += len(entry.body)
+                news.append(entry)
+        return news
 
     def finish(self, seq: int) -> None:
         """The platform has answered for this row for good: accepted, or refused and put aside."""
         self._bytes -= self._waiting.pop(seq)
-        self._highest_done = max(self._highest_done, seq)
+        if len(self._done) >= _MOST_DONE:
+            settled = self.settled
+            self._done = {each for each in self._done if each > settled}
+            if len(self._done) > _MOST_DONE // 2:
+                self._done.clear()  # they will go again, with the same ids
+        self._done.add(seq)

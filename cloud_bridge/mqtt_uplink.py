@@ -207,6 +207,7 @@ class MqttUplink:
                 f"the platform refuses a message: {error}",
                 retry_after_s=_REFUSED_ALL_S if error.reason in _REFUSES_ALL else 0.0,
                 is_refusal=error.reason not in _REFUSES_ALL,
+                is_explicit=True,
             )
         return UplinkError(self._reason or str(error), is_refusal=bool(self._reason))
 

@@ -10,36 +10,29 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import apsw
 
 from cloud_bridge.flight import Flight
+from cloud_bridge.held import Held
 from cloud_bridge.ledger import Ledger
 from cloud_bridge.newest import Newest
 from cloud_bridge.pace import Backoff, RateLimit
 from cloud_bridge.retries import Retries
+from cloud_bridge.sent import Sent, passed_over
 from cloud_bridge.status import Status
 from cloud_bridge.suspicion import Row, Suspicion
 from cloud_bridge.uplink import Uplink, UplinkError
 from gateway.clock import Clock
-from gateway.model import Delivery, Lane, OutboxEntry
+from gateway.model import Lane, OutboxEntry
 from gateway.store.outbox import OutboxReader
 
 _POLL_S = 0.5  # finds new rows when no byte comes through the pipe
 _LINGER_S = 0.1  # new telemetry gathers for so long: at 200 rows/s a twentieth of the looking
 _SETTLE_S = 0.5  # telemetry's cursor is written this often: a crash repeats at most so much
 _SLICE_S = 0.01  # between slices of the newest values where nothing else rings
+_TRY_S = 2.0  # so long telemetry waits for the answer to a row that was held
 _MANY = 32  # at most so many rows are taken at a time from a full window
-
-
-class _Sent(NamedTuple):
-    """A delivery without an answer."""
-
-    lane: Lane
-    entries: Sequence[OutboxEntry]
-    future: asyncio.Future[Delivery]
-    at_s: float
 
 
 class Pump:
@@ -68,12 +61,22 @@ class Pump:
     def _begin(self) -> None:
         """Nothing is in flight."""
         now_s = asyncio.get_running_loop().time()
-        self._sent: dict[Lane, deque[_Sent]] = {lane: deque() for lane in Lane}
-        self._finished: deque[_Sent] = deque()
+        self._sent: dict[Lane, deque[Sent]] = {lane: deque() for lane in Lane}
+        self._finished: deque[Sent] = deque()
         self._rate = RateLimit(self._uplink.limits.rate, now_s)
         self._linger_until_s = 0.0
-        self._is_held = False  # somebody rang while telemetry gathered
-        self._flights = {lane: Flight(flight.settled) for lane, flight in self._flights.items()}
+        self._is_lingering = False  # somebody rang while telemetry gathered
+        self._flights = {
+            lane: flight.again() if lane is Lane.ALARM else Flight(flight.settled)
+            for lane, flight in self._flights.items()
+        }
+        self._held = Held(self._suspicion)
+        self._tried: Sent | None = None  # a row that was held
+        self._number = 0  # of the last delivery
+        self._taken: set[Lane] = set()  # since a row of it was refused by name
+        self._named: Row | None = None  # the row that the platform has refused by name
+        self._answered = dict.fromkeys(Lane, 0)  # the last delivery with an answer
+        self._retries.renew()
 
     def _settled(self) -> dict[Lane, int]:
         return {lane: flight.settled for lane, flight in self._flights.items()}
@@ -143,21 +146,38 @@ class Pump:
     # Sending
 
     def _send(self) -> None:
-        if self._suspicion.is_careful:
+        if any(row not in self._held for row in self._suspicion.suspects):
             for lane in Lane:  # alarms first
-                if not any(self._sent.values()):
-                    self._send_lane(lane, 1)
-        elif self._send_alarms():
+                self._send_one(lane)
+        elif self._send_alarms() and not self._send_held():
             self._send_newest()
             self._send_lane(Lane.TELEMETRY, self._room(Lane.TELEMETRY))
+
+    def _send_one(self, lane: Lane) -> None:
+        """Nothing is in flight but this row; what is held or was answered before is passed over."""
+        for _ in range(_MANY):
+            if any(self._sent.values()) or not self._send_lane(lane, 1):
+                return
+        self._bell.set()
 
     def _send_alarms(self) -> bool:
         """Are all alarms on their way now? Telemetry waits for that."""
         limits, flight = self._uplink.limits, self._flights[Lane.ALARM]
-        while (room := self._room(Lane.ALARM)) > 0 and flight.bytes < limits.in_flight_bytes:
+        while (room := self._room(Lane.ALARM)) > 0 and flight.bytes - self._held.bytes < limits.in_flight_bytes:
             if not self._send_lane(Lane.ALARM, room):
                 return True
         return False
+
+    def _send_held(self) -> bool:
+        """Try a row that ended a session, alone; does telemetry wait for that?"""
+        now_s = asyncio.get_running_loop().time()
+        if self._tried is not None:
+            return now_s < self._tried.at_s + _TRY_S
+        entry = self._held.due(now_s)
+        if entry is not None and not any(self._sent.values()):
+            self._held.start(entry.seq)
+            self._tried = self._deliver(entry.lane, [entry])
+        return entry is not None
 
     def _send_newest(self) -> None:
         """A slice of the newest values, where history has a long way to go."""
@@ -175,36 +195,41 @@ class Pump:
         if lane is Lane.ALARM:
             return room
         now_s = asyncio.get_running_loop().time()
-        self._is_held = now_s < self._linger_until_s
-        if self._is_held:
+        self._is_lingering = now_s < self._linger_until_s
+        if self._is_lingering:
             return 0
         return self._rate.allowance(now_s, room)
 
     def _send_lane(self, lane: Lane, room: int) -> int:
         """Start deliveries of the next rows; how many rows."""
         limits, flight = self._uplink.limits, self._flights[lane]
-        space = limits.in_flight_bytes - flight.bytes
+        space = limits.in_flight_bytes - flight.bytes + (self._held.bytes if lane is Lane.ALARM else 0)
         if room <= 0 or space <= 0:
             return 0
         wanted = room * limits.rows
-        entries = self._reader.take(lane, flight.sent, wanted, space)
-        for start in range(0, len(entries), limits.rows):
-            self._start(lane, entries[start : start + limits.rows])
+        before = flight.sent
+        entries = self._reader.take(lane, before, wanted, space)
+        if self._suspicion.is_careful:
+            self._suspicion.gone(lane, before, entries[0].seq if entries else 2**62)
+        going = [entry for entry in flight.send(entries) if not self._held.keeps(entry)]
+        for start in range(0, len(going), limits.rows):
+            self._deliver(lane, going[start : start + limits.rows])
         if lane is Lane.TELEMETRY:
             self._rate.spend(-(-len(entries) // limits.rows))
             if len(entries) < wanted and 2 * flight.bytes < limits.in_flight_bytes:  # all there was
                 self._linger_until_s = asyncio.get_running_loop().time() + _LINGER_S
         return len(entries)
 
-    def _start(self, lane: Lane, entries: Sequence[OutboxEntry]) -> None:
-        self._flights[lane].send(entries)
+    def _deliver(self, lane: Lane, entries: Sequence[OutboxEntry]) -> Sent:
         future = self._uplink.deliver(entries)
-        sent = _Sent(lane, entries, future, asyncio.get_running_loop().time())
+        self._number += 1
+        sent = Sent(lane, entries, future, asyncio.get_running_loop().time(), self._number, future.done())
         self._sent[lane].append(sent)
         finished = self._finished  # of this session
         future.add_done_callback(lambda _: self._answer(sent, finished))
+        return sent
 
-    def _answer(self, sent: _Sent, finished: deque[_Sent]) -> None:
+    def _answer(self, sent: Sent, finished: deque[Sent]) -> None:
         if finished is self._finished:
             finished.append(sent)
             self._bell.set()
@@ -214,7 +239,7 @@ class Pump:
     def _idle_s(self) -> float:
         """How long to wait where nobody rings."""
         wait_s = min(_POLL_S, self._rate.wait_s or _POLL_S)
-        if self._is_held:
+        if self._is_lingering:
             wait_s = min(wait_s, self._linger_until_s - asyncio.get_running_loop().time())
         if self._newest.is_waiting:
             wait_s = min(wait_s, max(_SLICE_S, self._rate.wait_s))
@@ -230,26 +255,55 @@ class Pump:
             error = sent.future.exception()
             if error is None:
                 error = await self._take_in(sent)
+            elif isinstance(error, UplinkError) and error.is_explicit and error.is_refusal:
+                error = await self._take_refusal(sent, error)
             failure = failure or error
         if failure is not None:
             raise failure
 
-    async def _take_in(self, sent: _Sent) -> UplinkError | None:
+    async def _take_in(self, sent: Sent) -> UplinkError | None:
         delivery = sent.future.result()
         for entry in sent.entries:
             reason = delivery.rejected.get(entry.seq)
             if reason is not None:
                 await self._put_aside(entry, reason)
-        flight = self._flights[sent.lane]
-        for seq in (*delivery.accepted, *delivery.rejected):
-            flight.finish(seq)
-            self._suspicion.answered(Row(sent.lane, seq))
+        for seq in delivery.accepted:
+            self._finish(Row(sent.lane, seq), is_taken=not sent.is_own)
+        for seq in delivery.rejected:
+            self._finish(Row(sent.lane, seq), is_taken=False)
         self._sent[sent.lane].remove(sent)
+        self._answered[sent.lane] = max(self._answered[sent.lane], 0 if sent.is_own else sent.number)
         self.status.settled[sent.lane] += len(delivery.accepted)
         self.status.touch()
-        if delivery.accepted:
+        if delivery.accepted and not sent.is_own:
             self._backoff.reset()
         return UplinkError("the platform took only a part") if delivery.kept else None
+
+    async def _take_refusal(self, sent: Sent, error: UplinkError) -> UplinkError | None:
+        """The platform has named the row: where it has taken another since the last, there is nothing to find out."""
+        entry, *others = sent.entries
+        if others:
+            return error
+        if sent.lane not in self._taken:
+            self._named = self._named or Row(sent.lane, entry.seq)
+            return error
+        self._taken.discard(sent.lane)
+        await self._put_aside(entry, str(error))
+        self._finish(Row(sent.lane, entry.seq), is_taken=False)
+        self._sent[sent.lane].remove(sent)
+        self.status.touch()
+        return None
+
+    def _finish(self, row: Row, *, is_taken: bool) -> None:
+        """The platform has answered for this row for good."""
+        self._flights[row.lane].finish(row.seq)
+        if is_taken:
+            self._taken.add(row.lane)
+        self._suspicion.answered(row, is_taken=is_taken)
+        if row.lane is Lane.ALARM:
+            self._held.finish(row.seq)
+        if self._tried is not None and row == (self._tried.lane, self._tried.entries[0].seq):
+            self._tried = None
 
     def _require_answers(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -259,21 +313,30 @@ class Pump:
 
     async def _learn_from(self, error: UplinkError) -> None:
         """Find the row that the platform refuses, and put it aside once that is proved."""
-        waiting = [Row(lane, seq) for lane, flight in self._flights.items() for seq in flight.waiting]
-        culprit: Row | None = None
-        if error.is_refusal:
-            culprit = self._suspicion.refused(waiting)
-        else:
-            for lane, flight in self._flights.items():
-                if flight.is_overtaken:
-                    culprit = culprit or self._suspicion.ignored(Row(lane, flight.waiting[0]))
+        culprit = self._culprit(error)
         if culprit is None:
             return
         for entry in self._reader.take(culprit.lane, culprit.seq - 1, 1):
             if entry.seq == culprit.seq:
                 await self._put_aside(entry, f"refused again and again: {error}")
-        self._flights[culprit.lane].finish(culprit.seq)
-        self._suspicion.answered(culprit)
+        self._finish(culprit, is_taken=False)
+
+    def _culprit(self, error: UplinkError) -> Row | None:
+        now_s = asyncio.get_running_loop().time()
+        waiting = [Row(lane, seq) for lane, flight in self._flights.items() for seq in flight.waiting]
+        going = [row for row in waiting if row not in self._held]
+        if error.is_refusal:
+            if self._retries.is_doubtful:  # perhaps because of a dead letter that was tried again
+                return None
+            if self._tried is not None:
+                self._backoff.reset()  # that row has pauses of its own, the others go on at once
+            if self._named is not None:
+                return self._suspicion.refused([self._named], now_s, is_explicit=True)
+            return self._suspicion.refused(going, now_s)
+        if error.is_explicit:  # it forbids everything for now, or has no room: no row is to blame
+            return None
+        row = passed_over(self._sent, self._answered, self._suspicion)
+        return row and self._suspicion.ignored(row, now_s)
 
     async def _put_aside(self, entry: OutboxEntry, reason: str) -> None:
         await self._ledger.reject(self.name, entry, reason)

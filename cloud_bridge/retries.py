@@ -27,6 +27,11 @@ class Retries:
         self._ledger = ledger
         self._gone = gone
         self.is_open = False  # is there a session?
+        self.is_doubtful = False  # was a letter tried in it that was not taken?
+
+    def renew(self) -> None:
+        """The session has ended."""
+        self.is_doubtful = False
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -42,14 +47,17 @@ class Retries:
 
     async def _try(self, letter_id: int, entry: OutboxEntry) -> None:
         reason = ""
+        self.is_doubtful = True
         try:
             async with asyncio.timeout(self._platform.limits.answer_s):
                 delivery = await self._platform.deliver((entry,))
             if entry.seq not in delivery.accepted:
                 reason = delivery.rejected.get(entry.seq, "not answered")
         except (UplinkError, TimeoutError) as error:
+            self.is_doubtful = not (isinstance(error, UplinkError) and error.is_explicit)
             reason = str(error) or "not answered"
         _log.info("dead letter tried again", uplink=self._uplink, letter=letter_id, refused=reason)
         await self._ledger.close_letter(letter_id, reason)
         if not reason:
+            self.is_doubtful = False
             self._gone()

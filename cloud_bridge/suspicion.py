@@ -4,18 +4,28 @@ A platform that drops the session on one bad message would otherwise be an endle
 behind that row waiting for ever. The row is put aside only after several refusals of exactly this row, each in a
 session that had worked before: an outage alone must never cost a row. While nothing else is taken in between, each
 further row needs twice as many refusals: a platform that forbids everything must not eat the alarms one by one.
+
+An end of the session names no row: a bad link ends sessions as well. An alarm that was alone in one is therefore held
+back until others have been tried, and is blamed only when another alarm was taken since, or the platform itself has
+named it (`is_explicit`). Until then it is tried again, ever more seldom, and costs nobody else anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.model import Lane
 
 _REFUSALS = {Lane.ALARM: 6, Lane.TELEMETRY: 3}  # an alarm is given up later
 _UNPROVED = 2
-_MOST_DOUBT = 7  # an alarm is then given up after some 50 minutes of refusals
+_MOST_DOUBT = 7  # an alarm is then given up after hundreds of refusals
+_FIRST_PAUSE_S = 0.25  # before a held alarm is tried again; doubled at each refusal
+_LONGEST_PAUSE_S = 60.0
+_DOUBLINGS = 16
+_MOST_STRUCK = 256  # rows that are remembered
 
 
 class Row(NamedTuple):
@@ -25,6 +35,16 @@ class Row(NamedTuple):
     seq: int
 
 
+@dataclass(slots=True)
+class _Record:
+    """What is held against one row."""
+
+    strikes: int = 0
+    due_s: float = 0.0  # when it may be tried again
+    is_named: bool = False  # by the platform
+    is_passed: bool = False  # another row of the lane was taken since
+
+
 class Suspicion:
     """Keeps the rows that were in flight when the platform ended a session, until they are answered."""
 
@@ -32,41 +52,90 @@ class Suspicion:
         self._suspects: set[Row] = set()
         self._doubt = _UNPROVED  # nothing was taken yet: perhaps the platform is ill, and no row to blame
         self._blamed: Row | None = None
-        self._strikes: dict[Lane, tuple[Row, int]] = {}  # of each lane: a bad row in each must not hide the other
+        self._struck: dict[
+            Row, _Record
+        ] = {}  # every alarm, and the last row of telemetry: they must not hide each other
+
+    @property
+    def suspects(self) -> Iterator[Row]:
+        """Rows to be sent one at a time, so that a refusal names its row; without those that are held."""
+        return (row for row in self._suspects if not self.is_held(row))
 
     @property
     def is_careful(self) -> bool:
-        """Must rows be sent one at a time, so that a refusal names its row?"""
-        return bool(self._suspects)
+        """Are there suspects?"""
+        return any(True for _ in self.suspects)
 
-    def answered(self, row: Row) -> None:
-        """The platform took this row (or it was put aside): it is no suspect."""
+    def is_held(self, row: Row) -> bool:
+        """Has this alarm ended a session alone? Then others go first."""
+        return row.lane is Lane.ALARM and row in self._struck
+
+    def due_s(self, row: Row) -> float:
+        """When this row may be tried again."""
+        record = self._struck.get(row)
+        return 0.0 if record is None else record.due_s
+
+    def answered(self, row: Row, *, is_taken: bool = True) -> None:
+        """The platform took this row, or (not ``is_taken``) it was put aside: it is no suspect."""
+        self._suspects.discard(row)
+        self._struck.pop(row, None)
+        if not is_taken:
+            return
         if row != self._blamed:
             self._doubt = 0
-        self._suspects.discard(row)
-        if row == self._struck(row.lane)[0]:
-            del self._strikes[row.lane]
+        for other, record in self._struck.items():
+            record.is_passed |= other.lane is row.lane
 
-    def refused(self, in_flight: Iterable[Row]) -> Row | None:
-        """The platform ended a working session with these rows in flight; returns the row to put aside, if proved."""
+    def gone(self, lane: Lane, after: int, before: int) -> None:
+        """No rows are left between these two: a suspect that was dropped for want of room will never be answered."""
+        for row in [each for each in self._suspects if each.lane is lane and after < each.seq < before]:
+            self._suspects.discard(row)
+            self._struck.pop(row, None)
+
+    def refused(self, in_flight: Iterable[Row], now_s: float = 0.0, *, is_explicit: bool = False) -> Row | None:
+        """The platform ended a working session with these rows in flight; returns the row to put aside, if proved.
+
+        ``is_explicit``: it has said itself that it takes one of them not.
+        """
         rows = tuple(in_flight)
         self._suspects.update(rows)
-        return self._strike(rows[0]) if len(rows) == 1 else None
+        return self._strike(rows[0], now_s, is_named=is_explicit) if len(rows) == 1 else None
 
-    def ignored(self, row: Row) -> Row | None:
+    def ignored(self, row: Row, now_s: float = 0.0) -> Row | None:
         """Later rows were answered in this session, this one never; returns the row to put aside, if proved."""
-        return self._strike(row)
+        return self._strike(row, now_s, is_passed=True)
 
-    def _strike(self, row: Row) -> Row | None:
-        """One more refusal of this row; one of another row of its lane in between starts anew."""
-        before, strikes = self._struck(row.lane)
-        strikes = strikes + 1 if row == before else 1
-        self._strikes[row.lane] = row, strikes
-        if strikes < _REFUSALS[row.lane] << self._doubt:
+    def is_passed(self, row: Row) -> bool:
+        """Has the platform refused or ignored this row and taken another of its lane since?"""
+        return row in self._struck and self._struck[row].is_passed
+
+    def _strike(self, row: Row, now_s: float, *, is_named: bool = False, is_passed: bool = False) -> Row | None:
+        """One more refusal of this row; of telemetry, one of another row in between starts anew."""
+        record = self._record(row)
+        record.strikes += 1
+        record.is_named |= is_named
+        record.is_passed |= is_passed
+        record.due_s = now_s + min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(record.strikes, _DOUBLINGS))
+        if record.strikes < self._needed(row, record):
             return None
         self._doubt = min(self._doubt + 1, _MOST_DOUBT)
         self._blamed = row
         return row
 
-    def _struck(self, lane: Lane) -> tuple[Row | None, int]:
-        return self._strikes.get(lane, (None, 0))
+    def _needed(self, row: Row, record: _Record) -> float:
+        """Refusals of this row before it is blamed."""
+        if row.lane is Lane.ALARM:
+            if record.is_passed:
+                return _REFUSALS[row.lane]
+            if not record.is_named:
+                return math.inf  # perhaps it is the link
+        return _REFUSALS[row.lane] << self._doubt
+
+    def _record(self, row: Row) -> _Record:
+        if row not in self._struck:
+            others = [each for each in self._struck if each.lane is row.lane]
+            if row.lane is Lane.TELEMETRY or len(others) >= _MOST_STRUCK:
+                for each in others[:1]:
+                    del self._struck[each]
+            self._struck[row] = _Record()
+        return self._struck[row]

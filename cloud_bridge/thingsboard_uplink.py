@@ -281,7 +281,8 @@ class ThingsboardUplink:
         reason = getattr(error, "reason", 0)  # of a PUBACK of MQTT 5 that refuses
         if reason:
             is_all = reason in _REFUSES_ALL
-            return UplinkError(str(error), retry_after_s=_REFUSED_ALL_S if is_all else 0.0, is_refusal=not is_all)
+            pause_s = _REFUSED_ALL_S if is_all else 0.0
+            return UplinkError(str(error), retry_after_s=pause_s, is_refusal=not is_all, is_explicit=True)
         is_refusal = bool(self._reason) and not self._is_stalled and not self._is_blamed
         return UplinkError(self._reason or str(error), is_refusal=is_refusal)
 

@@ -21,13 +21,16 @@ class UplinkError(Exception):
     """The platform can't be reached, doesn't answer or refuses the session: everything in flight is kept.
 
     ``retry_after_s``: the platform asked for this pause. ``is_refusal``: the platform ended a working session by
-    itself, perhaps because of a row that was in flight.
+    itself, perhaps because of a row that was in flight. ``is_explicit``: it has said so, a bad link can't be why.
     """
 
-    def __init__(self, message: str, *, retry_after_s: float = 0.0, is_refusal: bool = False) -> None:
+    def __init__(
+        self, message: str, *, retry_after_s: float = 0.0, is_refusal: bool = False, is_explicit: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.is_refusal = is_refusal
+        self.is_explicit = is_explicit
 
 
 @dataclass(frozen=True, slots=True)

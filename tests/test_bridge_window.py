@@ -29,7 +29,7 @@ def test_the_cursor_never_passes_a_row_without_an_answer(gaps: list[int], chance
     """Invariant: every row up to the cursor was answered, in whatever order answers come, with trimmed rows missing."""
     seqs = [100 + sum(gaps[: index + 1]) for index in range(len(gaps))]
     flight = Flight(100)
-    flight.send([entry(seq) for seq in seqs])
+    assert flight.send([entry(seq) for seq in seqs]) == [entry(seq) for seq in seqs]
     order = chance.sample(seqs, len(seqs))[:answers]
     for seq in order:
         flight.finish(seq)
@@ -37,7 +37,10 @@ def test_the_cursor_never_passes_a_row_without_an_answer(gaps: list[int], chance
     assert flight.settled == (min(open_rows) - 1 if open_rows else seqs[-1])
     assert list(flight.waiting) == open_rows
     assert flight.bytes == 5 * len(open_rows)
-    assert flight.is_overtaken == any(done > first for first in open_rows for done in order)
+    again = flight.again()
+    assert again.settled == flight.settled
+    assert [each.seq for each in again.send([entry(seq) for seq in seqs if seq > flight.settled])] == open_rows
+    assert (again.settled, list(again.waiting), again.bytes) == (flight.settled, open_rows, flight.bytes)
 
 
 def test_an_outage_with_many_rows_in_flight_blames_none() -> None:
@@ -49,14 +52,62 @@ def test_an_outage_with_many_rows_in_flight_blames_none() -> None:
 
 
 def test_only_the_row_that_was_alone_each_time_is_blamed() -> None:
-    """Three refusals in a row of the same lone telemetry row, six of an alarm; another row in between starts anew."""
+    """Three refusals in a row of the same lone telemetry row; another row in between starts anew."""
     suspicion = Suspicion()
     a, b, alarm, good = Row(TELEMETRY, 1), Row(TELEMETRY, 2), Row(ALARM, 1), Row(TELEMETRY, 3)
     suspicion.answered(good)
     assert [suspicion.refused([row]) for row in (a, a, b, a, a)] == [None] * 5
     assert suspicion.refused([a]) == a
     suspicion.answered(good)
-    assert [suspicion.refused([alarm]) for _ in range(6)] == [None] * 5 + [alarm]
+    assert all(suspicion.refused([alarm]) is None for _ in range(50)), "no alarm was taken: perhaps it is the link"
+    suspicion.answered(Row(ALARM, 2))
+    assert suspicion.refused([alarm]) == alarm
+
+
+def test_an_alarm_that_another_proves_bad_is_blamed_at_the_sixth_refusal() -> None:
+    """Two bad alarms and a good one between: each is tried six times, neither hides the other, pauses grow."""
+    suspicion = Suspicion()
+    first, second = Row(ALARM, 1), Row(ALARM, 3)
+    for _ in range(5):
+        assert suspicion.refused([first], 100.0) is None
+        suspicion.answered(Row(ALARM, 2))
+        assert suspicion.refused([second], 100.0) is None
+    assert suspicion.due_s(first) == 108.0
+    assert suspicion.refused([first]) == first
+    suspicion.answered(first, is_taken=False)
+    suspicion.answered(Row(ALARM, 4))
+    assert suspicion.refused([second]) == second
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 4)), max_size=60))
+def test_no_alarm_is_blamed_for_the_link(steps: list[tuple[bool, int]]) -> None:
+    """Invariant: who is blamed was alone six times without being taken, and another alarm was taken meanwhile."""
+    suspicion = Suspicion()
+    refusals: dict[int, int] = {}
+    proved: dict[int, bool] = {}
+    for is_taken, seq in steps:
+        if is_taken:
+            suspicion.answered(Row(ALARM, seq))
+            refusals.pop(seq, None)
+            proved = dict.fromkeys(refusals, True)
+        else:
+            refusals[seq] = refusals.get(seq, 0) + 1
+            proved[seq] = proved.get(seq, False) and refusals[seq] > 1
+            if suspicion.refused([Row(ALARM, seq)]):
+                assert refusals.pop(seq) >= 6
+                assert proved.pop(seq)
+                suspicion.answered(Row(ALARM, seq), is_taken=False)
+
+
+def test_a_suspect_that_was_dropped_for_want_of_room_is_forgotten() -> None:
+    """Telemetry that is gone will never be answered: the bridge must not send one row at a time for ever."""
+    suspicion = Suspicion()
+    suspicion.refused([Row(TELEMETRY, 1), Row(TELEMETRY, 2)])
+    suspicion.gone(TELEMETRY, 0, 2)
+    assert suspicion.is_careful
+    suspicion.gone(TELEMETRY, 1, 2**62)
+    assert not suspicion.is_careful
 
 
 def test_a_row_that_was_answered_is_no_suspect() -> None:

@@ -233,16 +233,16 @@ def test_a_bad_row_in_each_lane_does_not_hide_the_other() -> None:
         for each in bad:
             if each not in aside and (found := suspicion.ignored(each)) is not None:
                 aside.append(found)
-                suspicion.answered(found)
+                suspicion.answered(found, is_taken=False)
     assert sorted(aside) == sorted(bad)
 
 
 def refusals(suspicion: Suspicion, row: Row) -> int:
     """How many sessions this row must end before it is put aside."""
     count = 1
-    while suspicion.refused([row]) is None:
+    while suspicion.refused([row], is_explicit=True) is None:
         count += 1
-    suspicion.answered(row)
+    suspicion.answered(row, is_taken=False)
     return count
 
 
