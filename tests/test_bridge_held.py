@@ -169,3 +169,21 @@ async def test_a_letter_that_ends_the_session_blames_no_row(box: Box, tmp_path: 
         assert box.rejected("cloud") == 5
         is_held.set()
         await until(lambda: box.settled("cloud")[Lane.TELEMETRY] == 2, "settled")
+
+
+async def test_a_platform_without_room_blames_no_row(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0x97 to one row, later ones are taken: no row is to blame, however often; it goes when there is room again."""
+    monkeypatch.setattr("cloud_bridge.mqtt_uplink._REFUSED_ALL_S", 0.05)
+    box.readings(40)
+    refused = 0
+
+    def answer(packet: Packet) -> bool | int:
+        nonlocal refused
+        if packet.topic.endswith("/telemetry") and orjson.loads(packet.payload)["r"][0][1] == 5 and refused < 8:
+            refused += 1
+            return 0x97
+        return True
+
+    async with stand_in(answer, 100) as cloud, bridging(site(tmp_path, up(cloud.port))):
+        await until(lambda: box.settled("cloud") == box.last(), "settled")
+    assert box.rejected("cloud") == 0
