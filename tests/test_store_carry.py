@@ -47,7 +47,7 @@ def test_what_lies_around_a_damaged_page_is_kept_and_the_numbers_go_on(tmp_path:
     its epoch and its numbers, and the next row gets the next one."""
     fill(tmp_path, range(400))
     path = tmp_path / GATEWAY_FILE
-    lost = _ruin_a_leaf(path, "alarms")
+    lost = ruin_a_leaf(path, "alarms")
     assert 0 < lost < 100
     fresh = open_gateway(str(tmp_path / "fresh"))
     with still(path) as source:
@@ -96,7 +96,7 @@ def test_a_still_view_has_the_newest_commits_and_touches_nothing(tmp_path: Path)
     db.close()
 
 
-def _ruin_a_leaf(path: Path, table: str) -> int:
+def ruin_a_leaf(path: Path, table: str) -> int:
     """Garbage in a leaf in the middle of the table; how many rows were on it."""
     db = apsw.Connection(str(path))
     size = int(str(db.pragma("page_size")))

@@ -12,17 +12,19 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import apsw
 import structlog
 
-from gateway.model import Lane, Site
+from gateway.model import Site
 from gateway.store.ballast import make_room
-from gateway.store.carry import Carried, bring_home, flee, mend
-from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, is_damage, number, open_gateway, put_aside
+from gateway.store.carry import bring_home, flee, has_settled_in, settle_in
+from gateway.store.database import GATEWAY_FILE, StoreError, is_damage, open_gateway, put_aside
+from gateway.store.mending import begin_anew, finish, is_behind_its_readers, mend_database, newest
+from gateway.store.mending import settled as settled_to
 from gateway.store.still import still
 
 LOCK_FILE = "gateway.lock"
@@ -48,6 +50,7 @@ class Home(NamedTuple):
     directory: str
     why: str = ""
     is_mended: bool = False  # the database was found damaged
+    left_rows: int = 0  # of telemetry that no cloud has, and that were not taken along
 
 
 @contextlib.contextmanager
@@ -58,75 +61,61 @@ def settled(site: Site) -> Iterator[Home]:
         CannotStart: another gateway holds it; it cannot be made; there is no room in memory either.
         StoreError: the database is of another program or of a newer version.
     """
-    directory = site.data_dir
+    directory, uplinks = site.data_dir, [each.id for each in site.uplinks]
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(_only_one(directory))
-            is_mended = _make_usable(directory, _refuge_path(site))
+            is_mended, left_rows = _make_usable(directory, _refuge_path(site), uplinks)
         except (OSError, StoreError) as error:
             why = _why_refuge(error, directory)
         else:
-            yield Home(directory, is_mended=is_mended)
+            yield Home(directory, is_mended=is_mended, left_rows=left_rows)
             return
         _log.error("data_dir_cannot_be_written", directory=directory, error=why, fix="replace the disk, then restart")
         refuge = _refuge_path(site)
         try:
             _own(refuge)
             held.enter_context(_only_one(str(refuge)))
-            _move_in(refuge, directory)
-        except OSError as error:
+            _move_in(refuge, directory, uplinks)
+        except (OSError, StoreError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error.__cause__ or error)
             raise CannotStart(
-                f"数据目录 {directory} 不能写({why}),内存里也没有地方:{error.strerror}",
-                f"Cannot write to {directory} ({why}), and there is no room in memory: {error.strerror}",
+                f"数据目录 {directory} 不能写({why}),内存里也没有地方:{reason}",
+                f"Cannot write to {directory} ({why}), and there is no room in memory: {reason}",
             ) from error
         yield Home(str(refuge), why)
 
 
-def mend_database(directory: str) -> None:
-    """Put the damaged database aside and go on with what can be read of it.
-
-    Raises:
-        StoreError, OSError: not even that is possible.
-    """
-    path = Path(directory) / GATEWAY_FILE
-    waiting = _settled(directory)
-    broken = put_aside(path)
-    fresh = open_gateway(directory)
-    try:
-        with still(broken) as source:
-            carried = mend(source, fresh, waiting)
-    except (StoreError, apsw.Error) as error:
-        carried = Carried({}, (str(error),))
-    finally:
-        fresh.close()
-    _log.error("database_mended", kept=dict(carried.rows), damaged=carried.damaged, put_aside=str(broken))
-
-
-def _make_usable(directory: str, refuge: Path) -> bool:
-    """Open it, mend it, bring home what is in the refuge; True where it was damaged."""
-    is_damaged = False
+def _make_usable(directory: str, refuge: Path, uplinks: Sequence[str]) -> tuple[bool, int]:
+    """Open it, mend it, bring home what is in the refuge; was it damaged, and rows of telemetry that were left."""
+    is_damaged, left_rows = False, 0
     make_room(directory)
+    finish(directory)
     try:
         home = open_gateway(directory)
     except StoreError as error:
         if not is_damage(error):
             raise
-        is_damaged = True
-        mend_database(directory)
+        is_damaged, left_rows = True, mend_database(directory, uplinks)
         home = open_gateway(directory)
     try:
-        if (refuge / GATEWAY_FILE).exists() and _is_ours(refuge):
-            _return_from(refuge, home)
+        if is_behind_its_readers(home, Path(directory)):
+            begin_anew(home)
+        if refuge.is_dir() and _is_ours(refuge):
+            with _only_one(str(refuge)):  # a gateway may be running from it: its disk came back under way
+                if (refuge / GATEWAY_FILE).exists():
+                    _return_from(refuge, home, uplinks)
     finally:
         home.close()
-    return is_damaged
+    return is_damaged, left_rows
 
 
-def _return_from(refuge: Path, home: apsw.Connection) -> None:
+def _return_from(refuge: Path, home: apsw.Connection, uplinks: Sequence[str]) -> None:
     """What happened while the disk was away; a failure leaves it where it is, for the next start."""
+    has_settled = settled_to(refuge, uplinks)
     try:
         with still(refuge / GATEWAY_FILE) as source:
-            carried = bring_home(source, home, _settled(str(refuge)))
+            carried = bring_home(source, home, has_settled)
     except (StoreError, apsw.Error) as error:
         if isinstance(error, _CANNOT_WRITE):
             raise StoreError("cannot bring the records home") from error
@@ -134,23 +123,25 @@ def _return_from(refuge: Path, home: apsw.Connection) -> None:
         return
     if carried is not None:
         _log.warning("brought_home", rows=dict(carried.rows), damaged=carried.damaged)
+    with contextlib.suppress(OSError):
+        (refuge / GATEWAY_FILE).unlink()  # first, and with it all the rest is void: a kill leaves no half
     shutil.rmtree(refuge, ignore_errors=True)
 
 
-def _move_in(refuge: Path, directory: str) -> None:
+def _move_in(refuge: Path, directory: str, uplinks: Sequence[str]) -> None:
     """Into the refuge, with what the gateway needs of the database on the dead disk; or on in it."""
     if (refuge / GATEWAY_FILE).exists():
-        try:
-            open_gateway(str(refuge)).close()
-        except StoreError:
-            put_aside(refuge / GATEWAY_FILE)
-        else:
+        if _is_lived_in(refuge):
             return
+        put_aside(refuge / GATEWAY_FILE)
     target = open_gateway(str(refuge))
     try:
-        with still(Path(directory) / GATEWAY_FILE) as source:
-            carried = flee(source, target, _settled(directory))
+        has_settled = settled_to(Path(directory), uplinks)
+        with still(newest(directory)) as source:
+            carried = flee(source, target, has_settled)
     except (StoreError, apsw.Error) as error:
+        with contextlib.suppress(apsw.Error):
+            settle_in(target, [])
         _log.error("nothing_carried_over", error=str(error), note="open alarms and accounts are those of a new box")
     else:
         _log.warning("runs_from_memory", directory=str(refuge), kept=dict(carried.rows), damaged=carried.damaged)
@@ -158,12 +149,18 @@ def _move_in(refuge: Path, directory: str) -> None:
         target.close()
 
 
-def _settled(directory: str) -> Mapping[Lane, int]:
-    """Up to where every uplink has settled, as far as the bridge's file can be read."""
-    found = dict.fromkeys(Lane, 0)
-    with contextlib.suppress(StoreError, apsw.Error), still(Path(directory) / BRIDGE_FILE) as db:
-        found = {lane: number(db, "SELECT min(seq) FROM cursors WHERE lane = ?", lane.value) for lane in Lane}
-    return found
+def _is_lived_in(refuge: Path) -> bool:
+    """Has a gateway gone on in it, or was it killed (or found damage) before all was there?"""
+    try:
+        db = open_gateway(str(refuge))
+    except StoreError:
+        return False
+    try:
+        return has_settled_in(db)
+    except apsw.Error:
+        return False
+    finally:
+        db.close()
 
 
 def _why_refuge(error: OSError | StoreError, directory: str) -> str:

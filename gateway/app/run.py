@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -20,13 +21,13 @@ from gateway.app.certificates import Certificates
 from gateway.app.cloud_requests import CloudRequests
 from gateway.app.downlink import DownlinkGone, DownlinkServer
 from gateway.app.greeting import greet
-from gateway.app.home import REFUGE_BYTES, CannotStart, Home, mend_database, settled
+from gateway.app.home import REFUGE_BYTES, CannotStart, Home, settled
 from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_lines
 from gateway.app.memory import give_back_memory
 from gateway.app.port import Port
 from gateway.app.signals import until_told
 from gateway.app.valves import never_opening
-from gateway.app.watchdog import Watchdog
+from gateway.app.watchdog import Watchdog, ending
 from gateway.clock import Clock, boot_id
 from gateway.config.builtin import is_builtin
 from gateway.config.privacy import DOORS
@@ -42,8 +43,9 @@ from gateway.notify.policy import NoticePolicy
 from gateway.pipeline import Pipeline
 from gateway.rules.engine import Engine
 from gateway.rules.kinds import unmerged_points
-from gateway.store.database import is_damage
+from gateway.store.database import StoreError, is_damage
 from gateway.store.journal import Batch, Journal, Restored
+from gateway.store.mending import mend_database
 from gateway.store.users import Users
 from gateway.supervise import keep_running
 from gateway.web.app import create_app
@@ -121,17 +123,28 @@ class Gateway:
 
     async def run(self) -> None:
         """Run every part until cancelled; a broken invariant in one of them ends them all."""
-        server = _listen(self._site)
-        port = Port(
-            self._site,
-            self.pipeline,
-            self.counters,
-            self._clock,
-            self._screens,
-            offers=self._engine.operating.offers,
-            notes=self._notes,
-        )
-        users = _Accounts(self._journal.connection, self._writer, self._site.data_dir, self._screens, self._clock)
+        with contextlib.ExitStack() as screens:
+            try:
+                await self._run(screens)
+            finally:
+                await self._effects.close()
+                await self.pipeline.write_last()
+                self._channels.close()
+                self._screens.shutdown()
+                screens.close()
+                self._writer.shutdown()
+                self._journal.close()
+
+    async def _run(self, screens: contextlib.ExitStack) -> None:
+        """``screens`` gets what is to be closed when nothing runs any more."""
+        server = screens.enter_context(_listen(self._site))
+        port = screens.enter_context(contextlib.closing(Port(
+            self._site, self.pipeline, self.counters, self._clock, self._screens,
+            offers=self._engine.operating.offers, notes=self._notes,
+        )))  # fmt: skip
+        users = screens.enter_context(contextlib.closing(
+            _Accounts(self._journal.connection, self._writer, self._site.data_dir, self._screens, self._clock)
+        ))  # fmt: skip
         requests = CloudRequests(self._site, port, users.audit, self._clock, self.counters)
         self._hear = requests.hear
         app = create_app(
@@ -142,44 +155,35 @@ class Gateway:
         self._effects.tell(self._restored.notices)
         self._restored = Restored((), {}, (), (), (), (), (), ())
         self._box.look_at_time()  # before anything is raised: stamps say what they are worth
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.pipeline.run(), name="pipeline")
-                tasks.create_task(self.pipeline.trim_forever(_TRIM_EVERY_S), name="trim")
-                tasks.create_task(serve(app, self._live, server), name="web")
-                tasks.create_task(port.watch_uplinks(_UPLINKS_EVERY_S, self._see_uplinks), name="uplinks")
-                tasks.create_task(watch_lines(self._lines), name="lines")
-                tasks.create_task(self._box.watch(), name="box")
-                tasks.create_task(self._channels.watch(), name="channels")
-                tasks.create_task(Watchdog().run(), name="watchdog")
-                for name, driver in self._drivers.items():
-                    tasks.create_task(self._keep_driver(name, driver), name=f"bus {name}")
-                if self._bridge is not None:
-                    tasks.create_task(
-                        keep_running("bridge", self._bridge.run, self.counters, expected=BridgeEnded), name="bridge"
-                    )
-                if requests.has_any:
-                    downlink = DownlinkServer(self._site.data_dir, requests, self._clock, self.counters)
-                    tasks.create_task(
-                        keep_running("downlink", downlink.run, self.counters, expected=DownlinkGone), name="downlink"
-                    )
-                greet(self._site, _setup_code_path(self._site.data_dir))
-                _log.info("gateway_started", devices=len(self._site.devices), rules=len(self._site.rules))
-                give_back_memory()
-        finally:
-            await self._effects.close()
-            await self.pipeline.write_last()
-            self._channels.close()
-            self._screens.shutdown()
-            port.close()
-            users.close()
-            self._writer.shutdown()
-            self._journal.close()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.pipeline.run(), name="pipeline")
+            tasks.create_task(self.pipeline.trim_forever(_TRIM_EVERY_S), name="trim")
+            tasks.create_task(serve(app, self._live, server), name="web")
+            tasks.create_task(port.watch_uplinks(_UPLINKS_EVERY_S, self._see_uplinks), name="uplinks")
+            tasks.create_task(watch_lines(self._lines), name="lines")
+            tasks.create_task(self._box.watch(), name="box")
+            tasks.create_task(self._channels.watch(), name="channels")
+            tasks.create_task(Watchdog().run(), name="watchdog")
+            for name, driver in self._drivers.items():
+                tasks.create_task(self._keep_driver(name, driver), name=f"bus {name}")
+            if self._bridge is not None:
+                tasks.create_task(
+                    keep_running("bridge", self._bridge.run, self.counters, expected=BridgeEnded), name="bridge"
+                )
+            if requests.has_any:
+                downlink = DownlinkServer(self._site.data_dir, requests, self._clock, self.counters)
+                tasks.create_task(
+                    keep_running("downlink", downlink.run, self.counters, expected=DownlinkGone), name="downlink"
+                )
+            greet(self._site, _setup_code_path(self._site.data_dir))
+            _log.info("gateway_started", devices=len(self._site.devices), rules=len(self._site.rules))
+            give_back_memory()
 
     def _restore(self, left: Batch | None) -> Restored:
         try:
             if left is not None:
                 self._journal.commit(left)
+                left.steps.clear()  # whoever gave it sees that it is on the disk
             return self._journal.restore(self._restored_at)
         except apsw.Error:
             self._journal.close()  # its file may be put aside
@@ -305,15 +309,15 @@ def run_gateway(site: Site, config: Path, clock: Clock) -> None:
     """
     import uvloop  # noqa: PLC0415 - only this command needs it
 
-    with settled(site) as home:
+    with settled(site) as home, ending():
         life = _Life(_at(site, home), config, clock, home)
         for _ in range(_MOST_MENDS):
             try:
                 uvloop.run(life.run())
-            except (apsw.Error, BaseExceptionGroup) as error:
+            except (apsw.Error, BaseExceptionGroup, StoreError) as error:
                 if not is_damage(error):
                     raise
-                mend_database(home.directory)
+                life.lost(mend_database(home.directory, [each.id for each in site.uplinks]))
             else:
                 return
         uvloop.run(life.run())
@@ -326,13 +330,23 @@ class _Life:
         self._site, self._config, self._clock = site, config, clock
         self._is_refuge, self._is_mended = home.why != "", home.is_mended
         self._left: Batch | None = None  # what the one before could not store
+        self._lost_rows = home.left_rows  # of the outbox, in mending: counted once
+
+    def lost(self, rows: int) -> None:
+        """A mending has left so many rows of telemetry."""
+        self._lost_rows += rows
 
     async def run(self) -> None:
         """Until told to stop."""
         left, self._left = self._left, None
         notes = (*(("memory",) if self._is_refuge else ()), *(("mended",) if self._is_mended else ()))
         self._is_mended = True  # where there is a next time
-        gateway = Gateway(self._site, self._config, self._clock, left=left, notes=notes)
+        try:
+            gateway = Gateway(self._site, self._config, self._clock, left=left, notes=notes)
+        except BaseException:
+            self._left = left if left is not None and left.steps else None
+            raise
+        gateway.counters.count("outbox_lost_rows", self._lost_rows)  # stays 0 where nothing was lost
         try:
             await until_told(gateway.run())
         finally:

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import structlog
 
@@ -41,13 +42,21 @@ class Watchdog:
     async def run(self) -> None:
         """Ready; then a sign of life as long as the loop turns, until cancelled."""
         self.say("READY=1")
-        try:
-            while True:
-                if self.interval_s:
-                    self.say("WATCHDOG=1")
-                await asyncio.sleep(self.interval_s or 3600.0)
-        finally:
-            self.say("STOPPING=1")
+        while True:
+            if self.interval_s:
+                self.say("WATCHDOG=1")
+            await asyncio.sleep(self.interval_s or 3600.0)
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Says STOPPING where the process ends, not where a gateway does: after a mended database another one goes on, and
+    systemd kills after a while whoever has said it.
+    """  # noqa: D205 - one sentence
+    try:
+        yield
+    finally:
+        Watchdog().say("STOPPING=1")
 
 
 def _interval_s(given: Mapping[str, str]) -> float:

@@ -2,27 +2,37 @@
 read-only, and back home.
 
 What a gateway needs to go on comes first and is small: open alarms with their history, delays, marks, commands,
-notices, accounts. Where a page is damaged the rest of its table is read from the other end.
+notices, accounts. Behind a damaged page is read on: of numbered rows from the next one that can be read, of others
+from the other end. Telemetry comes last, the newest of it.
 """  # noqa: D205 - one sentence
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import apsw
+import orjson
 
 from gateway.model import Lane
+from gateway.store.damage import at_least, next_readable
 from gateway.store.database import epoch, number
+from gateway.store.trimming import TABLES
 
+MOST_TELEMETRY_BYTES = 128_000_000  # out of a damaged database: nobody hears a fire meanwhile
+_MOST_TELEMETRY_ROWS = 300_000
 _LATEST = (
     "is_open = 1 OR (rule_id, point_id, occurrence) IN"
     " (SELECT rule_id, point_id, max(occurrence) FROM alarms GROUP BY rule_id, point_id)"
 )
 _OF_OPEN = "alarm_id IN (SELECT id FROM alarms WHERE is_open = 1)"
-_LANES = {Lane.ALARM: "outbox_alarm", Lane.TELEMETRY: "outbox_telemetry"}
 _BROUGHT = "brought_home"
-_DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError)
+_FLED = "fled"  # in a refuge: the tables that have come whole, once all have been tried
+_LAST_COLUMN = {**dict.fromkeys(TABLES.values(), "body"), "passes": "result", "audit": "detail"}  # of numbered tables
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError, apsw.SchemaChangeError)
+
+
+Row = tuple[Any, ...]
 
 
 class Part(NamedTuple):
@@ -67,49 +77,93 @@ class Carried(NamedTuple):
 
     rows: Mapping[str, int]
     damaged: tuple[str, ...]
+    left_rows: int = 0  # of telemetry that no cloud has: damaged, or too old for what there is time and room for
 
 
 class _Carrier:
-    def __init__(self, source: apsw.Connection, target: apsw.Connection) -> None:
-        self._source, self._target = source, target
+    def __init__(self, source: apsw.Connection, target: apsw.Connection, *, is_lenient: bool = True) -> None:
+        """``is_lenient``: where a table has no room, the others come all the same."""
+        self._source, self._target, self._is_lenient = source, target, is_lenient
         self._rows: dict[str, int] = {}
         self._damaged: dict[str, None] = {}
 
-    def result(self) -> Carried:
-        return Carried(self._rows, tuple(self._damaged))
+    def result(self, left_rows: int = 0) -> Carried:
+        return Carried(self._rows, tuple(self._damaged), left_rows)
 
-    def copy(self, part: Part, *, drops: Sequence[str] = (), replaces: bool = False) -> None:
-        """Copy what can be read. ``drops``: columns that the target fills in itself."""
-        columns = [each for each in self._common(part.table) if each not in drops]
+    def copy(self, part: Part, *, renumbers: bool = False, replaces: bool = False) -> int:
+        """Copy what can be read; how many rows. ``renumbers``: the target gives numbers of its own."""
+        columns = self._common(part.table)
         if not columns:
-            return
+            return 0
+        given = columns[1:] if renumbers else columns
         verb = "REPLACE" if replaces else "IGNORE"
-        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-        insert = f"INSERT OR {verb} INTO {part.table} ({names}) VALUES ({marks})"  # noqa: S608 - names of our own schema
+        marks = ", ".join("?" * len(given))
+        insert = f"INSERT OR {verb} INTO {part.table} ({', '.join(given)}) VALUES ({marks})"  # noqa: S608 - names of our own schema
         before = self._target.total_changes()
-        with self._target:
-            for where, order in ((part.where, ""), ("1", ""), ("1", " DESC")):
-                keys = ", ".join(each + order for each in part.key.split(", "))
-                query = f"SELECT {names} FROM {part.table} WHERE {where} ORDER BY {keys} LIMIT {part.most}"  # noqa: S608 - as above
-                if self._pour(query, insert):
-                    break
-                self._damaged[part.table] = None
-        self._rows[part.table] = self._rows.get(part.table, 0) + self._target.total_changes() - before
-
-    def _pour(self, query: str, insert: str) -> bool:
-        """Insert rows until the end, or until a damaged page."""
-        rows = self._readable(query)
-        for row in rows:
-            if row is None:
-                return False
-            self._target.execute(insert, row)
-        return True
-
-    def _readable(self, query: str) -> Iterator[tuple[apsw.SQLiteValue, ...] | None]:
         try:
-            yield from self._source.execute(query)
-        except _DAMAGE:
-            yield None
+            with self._target:
+                for row in self._each(part, columns):
+                    self._target.execute(insert, row[1:] if renumbers else row)
+        except apsw.FullError:
+            if not self._is_lenient:
+                raise
+            self._damaged[part.table] = None
+            return 0
+        came = self._target.total_changes() - before
+        self._rows[part.table] = self._rows.get(part.table, 0) + came
+        return came
+
+    def _each(self, part: Part, columns: list[str]) -> Iterator[Row]:
+        names = ", ".join(columns)
+        if part.table in _LAST_COLUMN:
+            return self._numbered(part, names)
+        return self._keyed(part, names)
+
+    def _keyed(self, part: Part, names: str) -> Iterator[Row]:
+        """Up to a damaged page, and then from the other end down to it: what was read twice is the same row."""
+        for where, order in ((part.where, ""), ("1", ""), ("1", " DESC")):
+            keys = ", ".join(each + order for each in part.key.split(", "))
+            query = f"SELECT {names} FROM {part.table} WHERE {where} ORDER BY {keys} LIMIT {part.most}"  # noqa: S608 - names of our own schema
+            try:
+                yield from self._rows_of(query, part.table)
+            except _DAMAGE:
+                self._damaged[part.table] = None
+            else:
+                return
+
+    def _numbered(self, part: Part, names: str) -> Iterator[Row]:
+        """Ascending, each row once, whatever is damaged between them."""
+        after, left, column = 0, part.most, _LAST_COLUMN[part.table]
+        while left > 0:
+            query = (
+                f"SELECT {names} FROM {part.table} WHERE seq >= {after + 1} AND {part.where}"  # noqa: S608 - as above
+                f" ORDER BY seq LIMIT {left}"
+            )
+            try:
+                for row in self._rows_of(query, part.table):
+                    after, left = int(str(row[0])), left - 1
+                    yield row
+            except _DAMAGE:
+                self._damaged[part.table] = None
+                following = next_readable(self._source, part.table, after, column)
+                if following <= after:
+                    return
+                after = max(following - 1, after + (at_least(self._source, part.table, after + 1, column) == following))
+            else:
+                return
+
+    def _rows_of(self, query: str, table: str) -> Iterator[Row]:
+        """Rows with a text that is none any more are left out."""
+        cursor = self._source.execute(query)
+        while True:
+            try:
+                row = cursor.fetchone()
+            except UnicodeDecodeError:
+                self._damaged[table] = None
+                continue
+            if row is None:
+                return
+            yield row
 
     def _common(self, table: str) -> list[str]:
         """Columns of both: the source may be of an older version."""
@@ -123,7 +177,7 @@ class _Carrier:
     def meta(self, key: str) -> None:
         try:
             row = self._source.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        except _DAMAGE:
+        except (*_DAMAGE, UnicodeDecodeError):
             self._damaged["meta"] = None
             return
         if row is not None:
@@ -143,18 +197,35 @@ def flee(source: apsw.Connection, target: apsw.Connection, settled: Mapping[Lane
     carrier.meta("pulse")
     for part in _GOING_ON:
         carrier.copy(part)
-    carrier.copy(Part("outbox_alarm", "seq", f"seq > {settled[Lane.ALARM]}", 20_000), drops=("seq",))
-    return carrier.result()
+    carrier.copy(Part(TABLES[Lane.ALARM], "seq", f"seq > {settled[Lane.ALARM]}", 20_000), renumbers=True)
+    carried = carrier.result()
+    settle_in(target, [each for each in carried.rows if each not in carried.damaged])
+    return carried
 
 
-def mend(source: apsw.Connection, target: apsw.Connection, settled: Mapping[Lane, int]) -> Carried:
+def settle_in(refuge: apsw.Connection, whole: list[str]) -> None:
+    """All that could be had is in this refuge; ``whole`` are the tables of which nothing is missing."""
+    refuge.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_FLED, orjson.dumps(whole).decode()))
+
+
+def has_settled_in(refuge: apsw.Connection) -> bool:
+    """Or did a kill end the flight on its way?"""
+    return bool(number(refuge, "SELECT count(*) FROM meta WHERE key = ?", _FLED))
+
+
+def mend(
+    source: apsw.Connection, target: apsw.Connection, settled: Mapping[Lane, int],
+    *, keeps_numbers: bool = True, most_bytes: int = MOST_TELEMETRY_BYTES,
+) -> Carried:  # fmt: skip
     """Out of a damaged database into a new one in its place: all that can be read, what is needed first.
 
     Where the numbers of its outbox can still be told, they go on, and so does its epoch: a platform sees nothing of it.
+    Of telemetry the newest ``most_bytes``.
     """
     carrier = _Carrier(source, target)
     carrier.meta("pulse")
-    numbers = _numbers(source)
+    carrier.meta(_BROUGHT)
+    numbers = _numbers(source) if keeps_numbers else {}
     if numbers:
         carrier.meta("epoch")
         with target:
@@ -163,11 +234,32 @@ def mend(source: apsw.Connection, target: apsw.Connection, settled: Mapping[Lane
                 target.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, seq))
     for part in _GOING_ON:
         carrier.copy(part)
-    for lane, table in _LANES.items():
-        carrier.copy(Part(table, "seq", f"seq > {settled[lane]}"), drops=() if numbers else ("seq",))
+    carrier.copy(Part(TABLES[Lane.ALARM], "seq", f"seq > {settled[Lane.ALARM]}"), renumbers=not numbers)
     for part in _HISTORY:
         carrier.copy(part)
-    return carrier.result()
+    first = _first_of_newest(source, settled[Lane.TELEMETRY], most_bytes)
+    part = Part(TABLES[Lane.TELEMETRY], "seq", f"seq >= {first}")
+    came = carrier.copy(part, renumbers=not numbers)
+    waiting = numbers.get(part.table, 0) - settled[Lane.TELEMETRY]
+    return carrier.result(max(0, waiting - came))
+
+
+def _first_of_newest(source: apsw.Connection, after: int, most_bytes: int) -> int:
+    """The first of the newest rows behind ``after`` that are so large together."""
+    table, first = TABLES[Lane.TELEMETRY], 2**62
+    try:
+        sizes = source.execute(
+            f"SELECT seq, length(body) FROM {table} WHERE seq > ? ORDER BY seq DESC LIMIT ?",  # noqa: S608 - a constant
+            (after, _MOST_TELEMETRY_ROWS),
+        )
+        for seq, size in sizes:
+            most_bytes -= int(str(size or 0))
+            if most_bytes < 0:
+                break
+            first = int(str(seq))
+    except _DAMAGE:
+        return first if first < 2**62 else after + 1
+    return first
 
 
 def _numbers(source: apsw.Connection) -> dict[str, int]:
@@ -175,31 +267,34 @@ def _numbers(source: apsw.Connection) -> dict[str, int]:
     try:
         found = {str(name): int(str(seq)) for name, seq in source.execute("SELECT name, seq FROM sqlite_sequence")}
         return found if epoch(source) else {}
-    except _DAMAGE:
+    except (*_DAMAGE, ValueError):
         return {}
 
 
 def bring_home(refuge: apsw.Connection, home: apsw.Connection, settled: Mapping[Lane, int]) -> Carried | None:
     """Back onto the disk that could not be written: what has happened since; None where that was done before.
 
-    One transaction: a power cut leaves it done or not begun.
+    One transaction: a power cut leaves it done or not begun. What had not come along whole is only added to.
     """
     mark = epoch(refuge)
     if number(home, "SELECT count(*) FROM meta WHERE key = ? AND value = ?", _BROUGHT, mark):
         return None
-    carrier = _Carrier(refuge, home)
+    row = refuge.execute("SELECT value FROM meta WHERE key = ?", (_FLED,)).fetchone()
+    whole = orjson.loads(str(row[0])) if row else []
+    carrier = _Carrier(refuge, home, is_lenient=False)
     with home:
         home.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BROUGHT, mark))
         carrier.meta("pulse")
         for part in _STATE:
-            home.execute(f"DELETE FROM {part.table}")  # noqa: S608 - names of our own schema
-            carrier.copy(part)
+            if part.table in whole:
+                home.execute(f"DELETE FROM {part.table}")  # noqa: S608 - names of our own schema
+            carrier.copy(part, replaces=True)
         for part in _GOING_ON:
             if part.table in _SINCE:
                 carrier.copy(Part(part.table, part.key), replaces=True)
         carrier.copy(Part("alarm_events", "alarm_id, version"))
         for table in _ADDED:
-            carrier.copy(Part(table, "seq"), drops=("seq",))
-        for lane, table in _LANES.items():
-            carrier.copy(Part(table, "seq", f"seq > {settled[lane]}"), drops=("seq",))
+            carrier.copy(Part(table, "seq"), renumbers=True)
+        for lane, table in TABLES.items():
+            carrier.copy(Part(table, "seq", f"seq > {settled[lane]}"), renumbers=True)
     return carrier.result()

@@ -10,18 +10,18 @@ import apsw
 _TRIES = 64  # steps of a search that doubles, then halves: no table has more rows
 
 
-def next_readable(db: apsw.Connection, table: str, after: int) -> int:
+def next_readable(db: apsw.Connection, table: str, after: int, column: str = "body") -> int:
     """The first ``seq`` above ``after`` from which on rows can be read again; 0 where there is none.
 
     Pages are looked at with steps that double until one answers, then halve back: the stretch that is given up is
-    the damaged one, to the row.
+    the damaged one, to the row. ``column`` is the last one of the table.
     """
     low, step = after, 1
     for _ in range(_TRIES):
         probe = after + step
         if probe >= 2**62:
             return 0
-        found = _at_least(db, table, probe)
+        found = at_least(db, table, probe, column)
         if found is not None:
             break
         low, step = probe, step * 2
@@ -30,7 +30,7 @@ def next_readable(db: apsw.Connection, table: str, after: int) -> int:
     high = probe
     while high - low > 1:
         middle = (low + high) // 2
-        again = _at_least(db, table, middle)
+        again = at_least(db, table, middle, column)
         if again is None:
             low = middle
         else:
@@ -38,11 +38,11 @@ def next_readable(db: apsw.Connection, table: str, after: int) -> int:
     return found
 
 
-def _at_least(db: apsw.Connection, table: str, seq: int) -> int | None:
+def at_least(db: apsw.Connection, table: str, seq: int, column: str = "body") -> int | None:
     """The first seq from here on, 0 where there is none; None where it can't be read."""
     try:
         row = db.execute(
-            f"SELECT seq, length(body) FROM {table} WHERE seq >= ? ORDER BY seq LIMIT 1",  # noqa: S608 - a constant
+            f"SELECT seq, length({column}) FROM {table} WHERE seq >= ? ORDER BY seq LIMIT 1",  # noqa: S608 - a constant
             (seq,),
         ).fetchone()
     except (apsw.CorruptError, apsw.IOError):

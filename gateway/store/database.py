@@ -116,14 +116,19 @@ def is_damage(error: BaseException | None) -> bool:
 
 
 def put_aside(path: Path) -> Path:
-    """Rename a damaged database and its log to ``….broken``; one that lay there before is overwritten."""
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        aside = path.with_name(f"{path.name}.broken{suffix}")
-        aside.unlink(missing_ok=True)
+    """Rename a damaged database and its log to ``….broken``; one that lay there before is overwritten.
+
+    Killed in between and called again, it goes on where it was.
+    """
+    parts = {suffix: path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")}
+    asides = {suffix: path.with_name(f"{path.name}.broken{suffix}") for suffix in parts}
+    if path.exists():
+        for each in asides.values():
+            each.unlink(missing_ok=True)
+    for suffix, part in parts.items():
         if part.exists():
-            part.replace(aside)
-    return path.with_name(path.name + ".broken")
+            part.replace(asides[suffix])
+    return asides[""]
 
 
 def open_gateway(directory: str) -> apsw.Connection:
@@ -180,6 +185,7 @@ def narrow(db: apsw.Connection) -> None:
 
 
 def _open(path: Path, schema: tuple[str, ...]) -> apsw.Connection:
+    db = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         db = apsw.Connection(str(path))
@@ -192,6 +198,8 @@ def _open(path: Path, schema: tuple[str, ...]) -> apsw.Connection:
         db.pragma("journal_size_limit", _LOG_BYTES)
         _migrate(db, schema)
     except (apsw.Error, OSError) as error:
+        if db is not None:
+            db.close()  # left open it would delete, by its name, the log of the one that comes in its place
         raise StoreError(f"cannot open {path}: {error}") from error
     return db
 

@@ -47,6 +47,7 @@ _PASSING = (
     apsw.FullError, apsw.IOError, apsw.BusyError, apsw.LockedError, apsw.ReadOnlyError, apsw.CantOpenError,
     apsw.CorruptError, apsw.NotADBError, apsw.NoMemError, OSError,
 )  # fmt: skip
+_READ_THROUGH = ("users", "sessions", "marks", "requests")  # at the start: damage in them would keep people out
 _MOST_NOTICES = 500  # of one alarm, that a screen gets
 _MOST_EVENTS = 1_000  # and lines of its journal: the first (how it began), and the newest
 _FIRST_EVENTS = 100
@@ -102,9 +103,15 @@ class Journal:
         self._db = open_gateway(directory)
         self._boot = boot
         self._timers = TimerLog(self._db, boot)
-        self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
+        try:
+            self._receipt_seq = number(self._db, "SELECT max(seq) FROM receipts")
+            self._reporting = Reporting(reports or {}, held_readings.read(self._db))
+            for table in _READ_THROUGH:
+                number(self._db, f"SELECT count(*) FROM {table}")  # noqa: S608 - a constant
+        except BaseException:
+            self._db.close()  # its file may be put aside
+            raise
         self._trimmer = Trimmer(self._db, directory, uplinks, limit_bytes)
-        self._reporting = Reporting(reports or {}, held_readings.read(self._db))
         self._saved = 0  # of its savings, what has been counted
         self._ballast = Ballast(directory)
         self._records_due_s = 0.0

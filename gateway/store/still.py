@@ -28,7 +28,10 @@ class _File:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's names
-        return os.pread(self._descriptor, amount, offset)
+        try:
+            return os.pread(self._descriptor, amount, offset)
+        except OSError as error:  # a dying disk: these pages are lost, the others are not
+            raise apsw.IOError(str(error)) from error
 
     def xFileSize(self) -> int:  # noqa: N802
         return os.fstat(self._descriptor).st_size
@@ -102,6 +105,7 @@ def still(path: Path) -> Iterator[apsw.Connection]:
     try:
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.execute("PRAGMA locking_mode = EXCLUSIVE")  # the index of the log in memory, not in a file
+        db.execute("PRAGMA writable_schema = ON")  # a table that is described wrongly hides no other
         yield db
     finally:
         db.close()
