@@ -157,11 +157,16 @@ class Session:
         for part in parts:
             yield from part
 
-    def end(self, error: Exception) -> None:
-        """The connection is gone: nothing more goes out, every row that waits hears of it."""
+    def stop(self) -> None:
+        """Nothing more goes out: an NDEATH is the last word. What is under way may still be acknowledged."""
         self._is_over = True
         for handle in self._timers:
             handle.cancel()
+        self._timers.clear()
+
+    def end(self, error: Exception) -> None:
+        """The connection is gone: every row that waits hears of it."""
+        self.stop()
         waiting = [each for _, jobs in (self._telling,) for each in jobs]
         waiting += [row.job for row in self._rows] + [job for each in self._urgent for job in each.jobs]
         self._urgent.clear()

@@ -156,6 +156,8 @@ class SparkplugUplink:
         """The primary host is gone: say so, and begin again elsewhere in time."""
         assert self._link is not None
         self._left = why
+        if self._session is not None:
+            self._session.stop()
         self._say_dead()
         self._link.end(why)
 
@@ -184,6 +186,8 @@ class SparkplugUplink:
         if running is None:
             return
         session, self._session = self._session, None
+        if session is not None:
+            session.stop()
         if session is not None and not running.done():
             with contextlib.suppress(LinkError, TimeoutError):
                 async with asyncio.timeout(_GOODBYE_S):

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.model import Reading, Uplink
 from tests.support_bridge import Box, bridging, device, mosquitto, site, until
-from tests.support_sparkplug import Host, host
+from tests.support_sparkplug import Host, command, host
 
 CHARGER, METER = "3-1-B1-CP01:ebike", "3-1-B1-M1:meter"
 DEVICES = (
@@ -103,6 +103,19 @@ async def test_a_device_that_is_lost_dies_and_is_born_again_when_found(box: Box,
             await until(lambda: seen.live[METER, "online"], "online")
     births = seen.of("DBIRTH", METER)
     assert [each.value for each in births[-1].payload.metrics if each.name == "energy"] == [1.5]
+
+
+async def test_after_the_farewell_nothing_more_is_said(box: Box, tmp_path: Path) -> None:
+    """A bridge that ends in the middle of its births sends the NDEATH and then nothing: the host would take the rest
+    for messages of a node without a birth."""
+    many = tuple(device(f"3-1-01-{n:04}", "ebike", [("power", "int")]) for n in range(3000))
+    with mosquitto(tmp_path) as broker, host(broker.port) as seen, right(seen):
+        async with bridging(site(tmp_path, up(broker.port), devices=many)):
+            await until(lambda: "DBIRTH" in seen.verbs(), "births")
+        await until(lambda: "NDEATH" in seen.verbs(), "the farewell")
+        seen.raw("spBv1.0/shouwang/NDEATH/gw-1", command(0, name="bdSeq"))  # what came before has then been heard
+        await until(lambda: seen.verbs().count("NDEATH") > 1, "our own word behind it")
+    assert seen.verbs().count("DBIRTH") < len(many)
 
 
 async def test_a_rebirth_in_the_middle_of_a_replay_costs_nothing(box: Box, tmp_path: Path) -> None:
