@@ -21,14 +21,13 @@ from pathlib import Path
 from benchmarks import outbox, site, systems
 from benchmarks.cluster_nodes import SESSIONS, STREAM, Cluster, Front, Node, Subscriber
 from benchmarks.cluster_series import Influx, Points, Rename, Victoria
-from benchmarks.crash_field import Field
-from benchmarks.harness import BenchError, Lab, wait_until
+from benchmarks.crash_field import SCALE, Field
+from benchmarks.harness import HANG_S, BenchError, Lab, wait_until, wait_while_moving
 from benchmarks.outage_verdict import Verdict, judge
 from gateway.store.outbox import bridge_status
 
 ALARMS_PER_S = 1.0
 DEAD_S = 6.0  # a killed node stays away for so long
-DRAIN_S = 180.0
 UPLINKS = ("platform", "victoria", "influx")
 
 
@@ -55,7 +54,7 @@ def _open(stack: ExitStack, lab: Lab) -> tuple[Scene, Rename]:
         raise BenchError("the cluster takes a client without a certificate")
     cloud = Subscriber(back.port, cluster.certificates)
     stack.callback(cloud.close)
-    wait_until(lambda: cluster.leader() is not None, 30, f"{STREAM} has a leader", every_s=0.1)
+    wait_until(lambda: cluster.leader() is not None, HANG_S, f"{STREAM} has a leader", every_s=0.1)
     return Scene(lab, cluster, front, cloud, victoria, influx), rename
 
 
@@ -75,12 +74,12 @@ def _lose(scene: Scene, node: Node, why: str) -> None:
     led = [name for name in (STREAM, SESSIONS) if scene.cluster.leader(name) is node]
     began = time.perf_counter()
     node.child.kill()
-    wait_until(lambda: scene.cluster.leader() is not None, 60, f"{STREAM} has a new leader", every_s=0.1)
+    wait_until(lambda: scene.cluster.leader() is not None, HANG_S, f"{STREAM} has a new leader", every_s=0.1)
     elected_s = time.perf_counter() - began
     after = _leader(scene).name
     time.sleep(max(0.0, began + DEAD_S - time.perf_counter()))
     scene.cluster.start_node(node)
-    wait_until(lambda: scene.cluster.replicas() == len(scene.cluster.nodes), 90, "the copies agree", every_s=0.2)
+    wait_until(lambda: scene.cluster.replicas() == len(scene.cluster.nodes), HANG_S, "the copies agree", every_s=0.2)
     print(
         f"killed {node.name}, {why}; it led {', '.join(led) or 'no MQTT stream'}; {STREAM} led by {after} "
         f"after {elected_s:.1f} s; all copies agree again after {time.perf_counter() - began:.1f} s",
@@ -89,7 +88,7 @@ def _lose(scene: Scene, node: Node, why: str) -> None:
 
 
 def _leader(scene: Scene) -> Node:
-    wait_until(lambda: scene.cluster.leader() is not None, 60, f"{STREAM} has a leader", every_s=0.1)
+    wait_until(lambda: scene.cluster.leader() is not None, HANG_S, f"{STREAM} has a leader", every_s=0.1)
     found = scene.cluster.leader()
     if found is None:
         raise BenchError(f"{STREAM} has lost its leader again")
@@ -119,15 +118,18 @@ def _away(scene: Scene) -> None:
     print("ended and started again: victoria-metrics (SIGTERM), influxd (kill -9)")
 
 
-def _drain(scene: Scene, data: Path) -> None:
-    until = time.perf_counter() + DRAIN_S
-    count, since = -1, time.perf_counter()
-    while time.perf_counter() < until:
-        time.sleep(0.5)
-        if len(scene.cloud.told) != count:
-            count, since = len(scene.cloud.told), time.perf_counter()
-        if time.perf_counter() - since > 5 and all(outbox.is_settled(data, each) for each in UPLINKS):
-            return
+def _drain(scene: Scene, devices: Field, data: Path) -> None:
+    """Until the last reading is at the cloud and everything is settled, for as long as anything moves."""
+    word, seen, is_told = repr(max(devices.readings) / SCALE).encode(), 0, False
+
+    def is_done() -> bool:
+        nonlocal seen, is_told
+        told = scene.cloud.told[seen:]
+        seen += len(told)
+        is_told = is_told or any(word in payload for _, payload in told)
+        return is_told and all(outbox.is_settled(data, each) for each in UPLINKS)
+
+    wait_while_moving(is_done, lambda: (len(scene.cloud.told), outbox.last_seq(data), outbox.cursors(data)))
 
 
 @dataclass(frozen=True)
@@ -165,12 +167,12 @@ def measure(seconds: float, rate: float) -> tuple[Verdict, list[Asked]]:
         )
         gateway = systems.start_gateway(lab, site.write(lab.dir, plan))
         systems.wait_listening(plan)
-        wait_until(lambda: bool(scene.cloud.told), 60, "the bridge has a session at the cluster", every_s=0.1)
+        wait_until(lambda: bool(scene.cloud.told), HANG_S, "the bridge has a session at the cluster", every_s=0.1)
         devices = Field(field_port, rate, ALARMS_PER_S, smoke_buildings=1)
         devices.start()
         _play(scene, seconds)
         devices.finish()
-        _drain(scene, lab.dir / "data")
+        _drain(scene, devices, lab.dir / "data")
         sessions = bridge_status(str(lab.dir / "data"))["platform"]["sessions"]
         print(f"the bridge had {sessions} sessions, the cloud {scene.cloud.sessions}")
         gateway.stop()

@@ -21,7 +21,7 @@ import trustme
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks import wire
-from benchmarks.harness import BenchError, Child, Lab, free_port, wait_until
+from benchmarks.harness import HANG_S, BenchError, Child, Lab, free_port, wait_until
 from benchmarks.loops import LoopThread, pass_on
 
 STREAM = "$MQTT_msgs"  # where nats-server keeps what was published at QoS 1
@@ -81,7 +81,7 @@ class Cluster:
         """Start all, and wait until they agree on who leads."""
         for each in self.nodes:
             self.start_node(each)
-        wait_until(lambda: bool(self._meta_leader()), 60, "the three nodes elect a leader", every_s=0.1)
+        wait_until(lambda: bool(self._meta_leader()), HANG_S, "the three nodes elect a leader", every_s=0.1)
 
     def start_node(self, node: Node) -> None:
         """Start, or start again."""

@@ -17,7 +17,7 @@ import orjson
 
 from benchmarks.cluster_nodes import find
 from benchmarks.crash_field import SCALE
-from benchmarks.harness import Child, Lab, free_port, wait_until
+from benchmarks.harness import HANG_S, Child, Lab, free_port, wait_until
 from benchmarks.loops import LoopThread
 
 Points = dict[int, list[int]]  # number of a reading to the instants (ms) that it is stored at
@@ -57,7 +57,7 @@ class Victoria:
             "-memory.allowedPercent=5",
         ]  # fmt: skip
         self._child = self._lab.spawn("victoria", argv)
-        wait_until(lambda: _answers(f"{self._url}/health"), 30, "victoria-metrics answers", every_s=0.1)
+        wait_until(lambda: _answers(f"{self._url}/health"), HANG_S, "victoria-metrics answers", every_s=0.1)
 
     def end(self) -> None:
         """SIGTERM."""
@@ -97,7 +97,7 @@ class Influx:
     def start(self) -> None:
         """Start, or start again."""
         self._child = self._lab.spawn("influxd", [find("influxd", "influxdb"), "-config", str(self._config)])
-        wait_until(lambda: _answers(f"{self._url}/ping"), 30, "influxd answers", every_s=0.1)
+        wait_until(lambda: _answers(f"{self._url}/ping"), HANG_S, "influxd answers", every_s=0.1)
         _fetch(f"{self._url}/query", urlencode({"q": f"CREATE DATABASE {_BUCKET}"}).encode())
 
     def end(self) -> None:

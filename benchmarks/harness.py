@@ -23,6 +23,8 @@ from typing import Self
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shouwang-bench"
 ROOT = Path(__file__).resolve().parent.parent
 _PORT_TRIES = 3
+HANG_S = 300.0  # what should take seconds and has not happened after this hangs: no measure of a loaded machine
+STILL_S = 120.0  # longer than any pause between two sessions
 LOG_LIMIT = 64_000_000  # bytes of a child's log that are searched
 
 
@@ -42,6 +44,19 @@ def wait_until(condition: Callable[[], bool], within_s: float, what: str, every_
             raise BenchError(f"{what}: not within {within_s:g} s")
         time.sleep(every_s)
     return time.perf_counter() - began
+
+
+def wait_while_moving(is_done: Callable[[], bool], state: Callable[[], object], every_s: float = 0.25) -> bool:
+    """Wait until it is done, for as long as ``state`` goes on changing; False where it has stood still."""
+    last, since = state(), time.perf_counter()
+    while not is_done():
+        time.sleep(every_s)
+        now = state()
+        if now != last:
+            last, since = now, time.perf_counter()
+        elif time.perf_counter() - since > STILL_S:
+            return False
+    return True
 
 
 def free_port() -> int:
@@ -188,7 +203,7 @@ class Lab:
             f"user {os.environ.get('USER', 'root')}\n"
         )
         child = self.spawn(name, [find_mosquitto(), "-c", str(path)], cpus=cpus)
-        wait_until(lambda: is_listening(port) or not child.is_running, 5, f"{name} listens on {port}")
+        wait_until(lambda: is_listening(port) or not child.is_running, HANG_S, f"{name} listens on {port}")
         if not child.is_running:
             raise _StartError(f"{name} did not start: {child.tail()}")
         return port

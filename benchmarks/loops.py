@@ -8,6 +8,8 @@ import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any, Self
 
+_HANG_S = 60.0
+
 
 class LoopThread(threading.Thread):
     """Runs until the end of `working`; whatever is still under way then is cancelled."""
@@ -38,7 +40,7 @@ class LoopThread(threading.Thread):
 
     def do(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do it in the loop, and wait for it."""
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(_HANG_S)
 
 
 async def _cancel_all() -> None:

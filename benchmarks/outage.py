@@ -6,7 +6,8 @@ and the platform's broker at moments drawn over the outage and the replay after 
 The field's broker is not killed: what it held in memory is not the gateway's to lose. Ends with 1 unless every count
 that must be 0 is 0.
 
-``python -m benchmarks.outage [--runs 3] [--outage-s 60] [--rate 200] [--at-once 10] [--seed 1]``
+``python -m benchmarks.outage [--uplink mqtt|sparkplug|thingsboard|influxdb] [--runs 3] [--outage-s 60] [--rate 200]
+[--at-once 8] [--seed 1]``
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import multiprocessing
 import os
 import random
 import signal
+import struct
 import sys
 import time
 from collections import Counter
@@ -27,17 +29,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from benchmarks import outbox, site, systems
-from benchmarks.crash_field import Field
-from benchmarks.harness import BenchError, Child, Lab, wait_until
-from benchmarks.outage_verdict import Verdict, judge, total
+from benchmarks.crash_field import SCALE, Field
+from benchmarks.harness import HANG_S, BenchError, Child, Lab, wait_until, wait_while_moving
+from benchmarks.outage_platforms import KINDS as UPLINKS
+from benchmarks.outage_platforms import Platform, platform
+from benchmarks.outage_verdict import Verdict, total
 from benchmarks.witness import Line, Trouble
 
 ALARMS_PER_S = 1.0
 WARM_S = 3.0  # of work before the outage
 AFTER_S = 12.0  # the load goes on for so long after the outage, while history is replayed
-START_S = 120.0  # several gateways start beside each other
-DRAIN_S = 180.0
-PLATFORM = "platform-broker"
 
 
 class Plan(NamedTuple):
@@ -46,6 +47,7 @@ class Plan(NamedTuple):
     seed: int
     outage_s: float
     rate: float
+    uplink: str = "mqtt"
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Scene:
     plan: site.Plan
     devices: Field
     line: Line
-    broker_port: int
+    platform: Platform
     gateway: Child
     kills: Counter[str] = field(default_factory=Counter)
 
@@ -75,19 +77,19 @@ class Found:
 
 
 @contextmanager
-def _scene(lab: Lab, rate: float) -> Iterator[Scene]:
-    field_port, broker_port = lab.broker("field-broker"), lab.broker(PLATFORM)
-    with Line(broker_port).working() as line:
+def _scene(lab: Lab, asked: Plan) -> Iterator[Scene]:
+    field_port = lab.broker("field-broker")
+    with platform(asked.uplink, lab) as there, Line(there.port, there.ear).working() as line:
         plan = systems.plan_for(
-            field_port, smoke_buildings=1, env_buildings=1, sirens=1, units=2, platform_port=line.port
+            field_port, smoke_buildings=1, env_buildings=1, sirens=1, units=2, uplinks=there.uplink(line.port)
         )
         config = site.write(lab.dir, plan)
         gateway = systems.start_gateway(lab, config)
-        systems.wait_listening(plan, START_S)
-        wait_until(lambda: line.record.sessions > 0, START_S, "the bridge has a session", every_s=0.1)
-        devices = Field(field_port, rate, ALARMS_PER_S, smoke_buildings=1)
+        systems.wait_listening(plan)
+        wait_until(lambda: line.record.sessions > 0, HANG_S, "the bridge has a session", every_s=0.1)
+        devices = Field(field_port, asked.rate, ALARMS_PER_S, smoke_buildings=1)
         devices.start()
-        yield Scene(lab, plan, devices, line, broker_port, gateway)
+        yield Scene(lab, plan, devices, line, there, gateway)
 
 
 def _kill_gateway(scene: Scene) -> None:
@@ -99,7 +101,7 @@ def _kill_gateway(scene: Scene) -> None:
 
 def _kill_bridge(scene: Scene) -> None:
     """The bridge that runs, or the next one that starts."""
-    until = time.perf_counter() + 10
+    until = time.perf_counter() + HANG_S
     while not systems.kill_bridge(scene.lab.dir, scene.gateway.pid):
         if time.perf_counter() > until:
             raise BenchError("there is no bridge to kill")
@@ -107,8 +109,8 @@ def _kill_bridge(scene: Scene) -> None:
 
 
 def _kill_broker(scene: Scene) -> None:
-    scene.lab.child(PLATFORM).kill()
-    scene.lab.broker(PLATFORM, port=scene.broker_port)
+    scene.platform.kill()
+    scene.platform.start()
 
 
 KILLS = {"gateway": _kill_gateway, "bridge": _kill_bridge, "broker": _kill_broker}
@@ -135,24 +137,31 @@ def _play(scene: Scene, plan: Plan, trouble: Trouble, chance: random.Random) -> 
         elif trouble is not Trouble.DOWN:
             scene.line.fail(trouble) if what == "fail" else scene.line.mend()
         elif what == "fail":
-            scene.lab.child(PLATFORM).kill()
+            scene.platform.kill()
             scene.kills["broker"] += 1
         else:
-            scene.lab.broker(PLATFORM, port=scene.broker_port)
+            scene.platform.start()
     time.sleep(max(0.0, began + plan.outage_s + AFTER_S - time.perf_counter()))
 
 
 def _drain(scene: Scene) -> None:
-    """Until the gateway has taken in and the platform has settled everything, or too much time: the count decides."""
-    data = scene.lab.dir / "data"
-    state, since, until = -1, time.perf_counter(), time.perf_counter() + DRAIN_S
-    while time.perf_counter() < until:
-        time.sleep(0.5)
-        now = outbox.last_seq(data)
-        if now != state:
-            state, since = now, time.perf_counter()
-        if time.perf_counter() - since > 3 and outbox.is_settled(data, "platform"):
-            return
+    """Until the last reading is at the platform and everything is settled, for as long as anything moves.
+
+    The last reading stands behind all others in the outbox. What is lost stands still; then the count decides.
+    """
+    data, record, seen = scene.lab.dir / "data", scene.line.record, 0
+    last = max(scene.devices.readings) / SCALE
+    words = (repr(last).encode(), struct.pack("<d", last))
+    is_told = False
+
+    def is_done() -> bool:
+        nonlocal is_told, seen
+        told = record.told[seen:]
+        seen += len(told)
+        is_told = is_told or any(word in payload for _, payload in told for word in words)
+        return is_told and outbox.is_settled(data, "platform")
+
+    wait_while_moving(is_done, lambda: (len(record.told), outbox.last_seq(data), outbox.cursors(data)))
 
 
 def run(plan: Plan) -> Found:
@@ -160,15 +169,15 @@ def run(plan: Plan) -> Found:
     chance = random.Random(plan.seed)
     trouble = list(Trouble)[plan.seed % len(Trouble)]
     began = time.perf_counter()
-    with Lab() as lab, _scene(lab, plan.rate) as scene:
+    with Lab() as lab, _scene(lab, plan) as scene:
         _play(scene, plan, trouble, chance)
         scene.devices.finish()
         ended = time.perf_counter()
         _drain(scene)
         replay_s = time.perf_counter() - ended
+        seen = scene.line.record
+        verdict = scene.platform.judge(seen, scene.devices)
         scene.gateway.stop()
-        seen, devices = scene.line.record, scene.devices
-        verdict = judge(devices.stamps, devices.readings, devices.alarms, seen.published, seen.told)
         if not verdict.is_clean:
             lab.keep("the count is not clean")
         return Found(plan, trouble, scene.kills, time.perf_counter() - began, seen.sessions, replay_s, verdict)
@@ -230,13 +239,14 @@ def tally(found: list[Found], failed: int) -> str:
 def main() -> int:
     """Command line; the exit code."""
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--uplink", choices=tuple(UPLINKS), default="mqtt")
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--outage-s", type=float, default=60)
     options.add_argument("--rate", type=float, default=200, help="readings per second of each run")
     options.add_argument("--at-once", type=int, default=8, help="runs beside each other")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
-    plans = [Plan(given.seed + n, given.outage_s, given.rate) for n in range(given.runs)]
+    plans = [Plan(given.seed + n, given.outage_s, given.rate, given.uplink) for n in range(given.runs)]
     began = time.perf_counter()
     found: list[Found] = []
     failed = 0

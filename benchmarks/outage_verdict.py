@@ -17,7 +17,7 @@ LANES = ("alarm", "telemetry")  # the others (state, newest values) are said ane
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one run found; all but the last five are numbers of things that must not be."""
+    """What one run found; all but the five counts and the examples are numbers of things that must not be."""
 
     readings_lost: int
     readings_twice: int
@@ -33,6 +33,7 @@ class Verdict:
     wire_repeats: int  # sent again under the same id, whether the first was acknowledged or not
     told_repeats: int  # acknowledged again under the same id: what a platform drops by id
     examples: tuple[str, ...] = ()
+    protocol: int = 0  # demands of the platform's protocol that were not kept
 
     @property
     def faults(self) -> dict[str, int]:
@@ -40,6 +41,7 @@ class Verdict:
         names = (
             "readings_lost", "readings_twice", "readings_disordered", "readings_restamped",
             "alarms_lost", "alarms_twice", "alarms_disordered", "changed",
+            "protocol",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
@@ -97,7 +99,7 @@ def judge(
         readings_restamped=restamped,
         alarms_lost=of_alarms.lost,
         alarms_twice=of_alarms.duplicated,
-        alarms_disordered=_disordered(events),
+        alarms_disordered=disordered_events(events),
         changed=max(changed, wire_changed),
         readings=len(acknowledged),
         alarms=len(rooms),
@@ -108,7 +110,8 @@ def judge(
     )
 
 
-def _disordered(events: Iterable[Mapping[str, Any]]) -> int:
+def disordered_events(events: Iterable[Mapping[str, Any]]) -> int:
+    """Events of an alarm that stand behind a later one."""
     newest: defaultdict[str, int] = defaultdict(int)
     wrong = 0
     for each in events:

@@ -41,6 +41,20 @@ def last_seq(directory: Path) -> int:
         reader.close()
 
 
+def cursors(directory: Path) -> dict[tuple[str, str], int]:
+    """How far each platform has settled each lane; nothing while the bridge has no books yet."""
+    if not (directory / BRIDGE_FILE).exists():
+        return {}
+    bridge = open_reader(str(directory), BRIDGE_FILE)
+    try:
+        return {
+            (str(who), str(lane)): int(str(seq))
+            for who, lane, seq in bridge.execute("SELECT uplink, lane, seq FROM cursors")
+        }
+    finally:
+        bridge.close()
+
+
 def is_settled(directory: Path, uplink: str) -> bool:
     """Has this platform acknowledged everything that the outbox holds?"""
     reader = OutboxReader(str(directory))

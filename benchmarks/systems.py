@@ -13,7 +13,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from benchmarks import node_red, site
-from benchmarks.harness import BenchError, Child, Lab, free_port, wait_until
+from benchmarks.harness import HANG_S, BenchError, Child, Lab, free_port, wait_until
 
 
 class System(StrEnum):
@@ -68,7 +68,7 @@ def plan_for(port: int, **options: Any) -> site.Plan:
     return site.Plan(field_port=port, web_port=free_port(), **options)
 
 
-def wait_listening(plan: site.Plan, within_s: float = 60.0) -> None:
+def wait_listening(plan: site.Plan, within_s: float = HANG_S) -> None:
     """Wait until the gateway has its session at the field's broker: what is said before is nobody's."""
 
     def hears() -> bool:

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from benchmarks import wire
 from benchmarks.harness import free_port
@@ -35,6 +36,37 @@ class Record:
     published: list[tuple[str, bytes]] = field(default_factory=list)  # every PUBLISH of QoS 1, acknowledged or not
     told: list[tuple[str, bytes]] = field(default_factory=list)  # those that the broker acknowledged
     sessions: int = 0
+    connections: list[int] = field(default_factory=list)  # on which one each of ``published`` went
+    acknowledged: list[int] = field(default_factory=list)  # of each of ``told``: its place in ``published``
+    hellos: dict[int, bytes] = field(default_factory=dict)  # what stands in the CONNECT of each connection
+
+    def connect(self) -> int:
+        """A connection was opened; its number."""
+        self.hellos[len(self.hellos)] = b""
+        return len(self.hellos) - 1
+
+    def publish(self, connection: int, message: tuple[str, bytes]) -> int:
+        """A message was seen; its place."""
+        self.published.append(message)
+        self.connections.append(connection)
+        return len(self.published) - 1
+
+    def tell(self, place: int) -> None:
+        """It was acknowledged."""
+        self.told.append(self.published[place])
+        self.acknowledged.append(place)
+
+
+class Listener(Protocol):
+    """Listens to one connection, both ways, and writes into its `Record`."""
+
+    def hear_out(self, data: bytes) -> None:
+        """Bytes towards the platform."""
+        ...
+
+    def hear_in(self, data: bytes) -> None:
+        """Bytes from the platform."""
+        ...
 
 
 class Ear:
@@ -44,7 +76,8 @@ class Ear:
         self._record = record
         self._out, self._in = wire.Splitter(), wire.Splitter()
         self._is_v5 = False
-        self._waiting: dict[int, tuple[str, bytes]] = {}
+        self._number = record.connect()
+        self._waiting: dict[int, int] = {}
         self._aliases: dict[int, str] = {}
 
     def hear_out(self, data: bytes) -> None:
@@ -52,6 +85,7 @@ class Ear:
         for packet in self._out.feed(data):
             if packet.kind == _CONNECT:
                 self._is_v5 = packet.body[6] == 5
+                self._record.hellos[self._number] = packet.body
             elif packet.kind == wire.PUBLISH:
                 self._publish(packet)
 
@@ -61,10 +95,10 @@ class Ear:
             if packet.kind == wire.CONNACK and not packet.body[1]:
                 self._record.sessions += 1
             elif packet.kind == wire.PUBACK:
-                message = self._waiting.pop(int.from_bytes(packet.body[:2], "big"), None)
+                place = self._waiting.pop(int.from_bytes(packet.body[:2], "big"), None)
                 is_refused = len(packet.body) > 2 and packet.body[2] >= 0x80
-                if message is not None and not is_refused:
-                    self._record.told.append(message)
+                if place is not None and not is_refused:
+                    self._record.tell(place)
 
     def _publish(self, packet: wire.Packet) -> None:
         if not packet.flags & 6:
@@ -76,8 +110,7 @@ class Ear:
             if alias:
                 topic = topic or self._aliases.get(alias, "")
                 self._aliases[alias] = topic
-        self._waiting[found.mid] = (topic, payload)
-        self._record.published.append((topic, payload))
+        self._waiting[found.mid] = self._record.publish(self._number, (topic, payload))
 
 
 def _properties(rest: bytes) -> tuple[int, bytes]:
@@ -112,10 +145,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 class Line(LoopThread):
-    """A TCP relay to the platform's broker."""
+    """A TCP relay to the platform's broker; ``ear`` listens to each connection."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, ear: Callable[[Record], Listener] = Ear) -> None:
         super().__init__("line")
+        self._ear = ear
         self.port = free_port()
         self.record = Record()
         self._target = target
@@ -160,7 +194,7 @@ class Line(LoopThread):
             return
         both = {writer, far_writer}
         self._open |= both
-        ear = Ear(self.record)
+        ear = self._ear(self.record)
         await asyncio.gather(
             self._pass_on(reader, far_writer, ear.hear_out), self._pass_on(far_reader, writer, ear.hear_in)
         )

@@ -164,6 +164,10 @@ class View:
         """The host's own session was lost: until the next NBIRTH it understands nothing."""
         self._is_deaf = True
 
+    @property
+    def is_deaf(self) -> bool:
+        return self._is_deaf
+
     # what a host hears
 
     def hear(self, topic: str, body: bytes, qos: int = 0, *, retain: bool = False) -> None:
