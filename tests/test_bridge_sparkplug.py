@@ -105,7 +105,8 @@ async def test_a_device_that_is_lost_dies_and_is_born_again_when_found(box: Box,
     assert [each.value for each in births[-1].payload.metrics if each.name == "energy"] == [1.5]
 
 
-async def test_after_the_farewell_nothing_more_is_said(box: Box, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("box")
+async def test_after_the_farewell_nothing_more_is_said(tmp_path: Path) -> None:
     """A bridge that ends in the middle of its births sends the NDEATH and then nothing: the host would take the rest
     for messages of a node without a birth."""
     many = tuple(device(f"3-1-01-{n:04}", "ebike", [("power", "int")]) for n in range(3000))
