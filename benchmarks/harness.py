@@ -24,6 +24,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shou
 ROOT = Path(__file__).resolve().parent.parent
 _PORT_TRIES = 3
 HANG_S = 300.0  # what should take seconds and has not happened after this hangs: no measure of a loaded machine
+LONGEST_S = 1800.0  # and what moves for so long goes in circles
 STILL_S = 120.0  # longer than any pause between two sessions
 LOG_LIMIT = 64_000_000  # bytes of a child's log that are searched
 
@@ -48,13 +49,14 @@ def wait_until(condition: Callable[[], bool], within_s: float, what: str, every_
 
 def wait_while_moving(is_done: Callable[[], bool], state: Callable[[], object], every_s: float = 0.25) -> bool:
     """Wait until it is done, for as long as ``state`` goes on changing; False where it has stood still."""
-    last, since = state(), time.perf_counter()
+    began = time.perf_counter()
+    last, since = state(), began
     while not is_done():
         time.sleep(every_s)
         now = state()
         if now != last:
             last, since = now, time.perf_counter()
-        elif time.perf_counter() - since > STILL_S:
+        if time.perf_counter() - since > STILL_S or time.perf_counter() - began > LONGEST_S:
             return False
     return True
 

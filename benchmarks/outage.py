@@ -6,7 +6,7 @@ and the platform's broker at moments drawn over the outage and the replay after 
 The field's broker is not killed: what it held in memory is not the gateway's to lose. Ends with 1 unless every count
 that must be 0 is 0.
 
-``python -m benchmarks.outage [--uplink mqtt|sparkplug|thingsboard|influxdb] [--runs 3] [--outage-s 60] [--rate 200]
+``python -m benchmarks.outage [--uplink mqtt sparkplug thingsboard influxdb] [--runs 3] [--outage-s 60] [--rate 200]
 [--at-once 8] [--seed 1]``
 """
 
@@ -212,7 +212,7 @@ def line_of(found: Found) -> str:
     kills = " ".join(f"{name} {found.kills[name]}" for name in KILLS)
     wrong = ", ".join(f"{name} {value}" for name, value in verdict.faults.items() if value) or "nothing wrong"
     return (
-        f"run {found.plan.seed:4}: {found.trouble:5} {found.plan.outage_s:g} s, killed {kills}; "
+        f"run {found.plan.seed:4}: {found.plan.uplink}, {found.trouble:5} {found.plan.outage_s:g} s, killed {kills}; "
         f"{verdict.readings} readings, {verdict.alarms} alarms, {found.sessions} sessions, {found.seconds:.0f} s; "
         f"repeats {verdict.wire_repeats} on the wire, {verdict.told_repeats} acknowledged; {wrong}"
     )
@@ -239,18 +239,19 @@ def tally(found: list[Found], failed: int) -> str:
 def main() -> int:
     """Command line; the exit code."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--uplink", choices=tuple(UPLINKS), default="mqtt")
-    options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--uplink", choices=tuple(UPLINKS), nargs="+", default=["mqtt"])
+    options.add_argument("--runs", type=int, default=3, help="of each kind of uplink")
     options.add_argument("--outage-s", type=float, default=60)
     options.add_argument("--rate", type=float, default=200, help="readings per second of each run")
     options.add_argument("--at-once", type=int, default=8, help="runs beside each other")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
-    plans = [Plan(given.seed + n, given.outage_s, given.rate, given.uplink) for n in range(given.runs)]
+    kinds = [each for each in given.uplink for _ in range(given.runs)]
+    plans = [Plan(given.seed + n, given.outage_s, given.rate, each) for n, each in enumerate(kinds)]
     began = time.perf_counter()
     found: list[Found] = []
     failed = 0
-    for each in run_all(plans, min(given.at_once, given.runs)):
+    for each in run_all(plans, min(given.at_once, len(plans))):
         if isinstance(each, str):
             failed += 1
             print(each, flush=True)

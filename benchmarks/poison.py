@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import math
 import sys
 import time
 import zlib
@@ -25,7 +26,7 @@ import orjson
 from benchmarks import outbox, site, systems, wire
 from benchmarks.crash_field import SCALE, Field
 from benchmarks.crash_verdict import judge_alarms
-from benchmarks.harness import BenchError, Lab, wait_until
+from benchmarks.harness import HANG_S, BenchError, Lab, wait_until, wait_while_moving
 from benchmarks.outage_verdict import by_id
 from gateway.store.database import BRIDGE_FILE, open_reader
 from simulators.cloud_mqtt import CloudMqtt
@@ -38,7 +39,6 @@ ALARMS_PER_S = 0.5
 ILL_FROM_S = 3.0
 ILL_S = 12.0
 ANSWER_S = 3
-DRAIN_S = 300.0  # several bad alarms in a row need more refusals each
 REFUSING = ("close", "refuse", "reset", "garbage", "silent")  # MQTT: one row
 ILL = ("withhold", "slow", "half_close", "stall", "deaf")  # MQTT: everything, for a while
 HTTP_ILL = ("busy", "broken", "stall", "cut", "unauthorized")
@@ -165,7 +165,7 @@ def _judge(stand: Stand, devices: Field, data: Any, replay_s: float) -> Row:
         alarms_lost=alarms.lost,
         aside=len(letters),
         innocent=sum(not any(each in body for each in POISON) for _, body in letters),
-        shown=int(str(_status(data).get(stand.case.name, {}).get("rejected", -1))),
+        shown=_shown(data, stand.case.name),
         replay_s=replay_s,
     )
 
@@ -209,18 +209,35 @@ async def _play(stands: list[Stand], field_port: int, seconds: float) -> None:
     await asyncio.sleep(max(0.0, seconds - ILL_FROM_S - ILL_S))
 
 
-async def _drain(stands: list[Stand], data: Any) -> dict[str, float]:
-    """Seconds after the end of the load until each platform had settled everything; the limit where it did not."""
+def _drain(stands: list[Stand], devices: Field, data: Any) -> dict[str, float]:
+    """Seconds after the end of the load until each platform had settled everything, for as long as anything moves.
+
+    Several bad alarms in a row need more refusals each. The last reading stands behind all others in the outbox.
+    """
     began = time.perf_counter()
     settled: dict[str, float] = {}
-    await asyncio.sleep(2)  # the gateway takes in the last messages
-    while len(settled) < len(stands) and time.perf_counter() - began < DRAIN_S:
-        for each in stands:
-            if each.case.name not in settled and await asyncio.to_thread(outbox.is_settled, data, each.case.name):
+    last, is_in = max(devices.readings), False
+
+    def is_done() -> bool:
+        nonlocal is_in
+        is_in = is_in or last in set(_numbers(outbox.readings(data)))
+        for each in stands if is_in else ():
+            if each.case.name not in settled and outbox.is_settled(data, each.case.name):
                 settled[each.case.name] = time.perf_counter() - began
-        await asyncio.sleep(0.25)
-    await asyncio.sleep(2)  # the status is written once a second
-    return {each.case.name: settled.get(each.case.name, DRAIN_S) for each in stands}
+        return len(settled) == len(stands) and all(
+            len(_letters(data, each.case.name)) == _shown(data, each.case.name) for each in stands
+        )  # the status is written a moment later
+
+    def state() -> object:
+        status = _status(data)
+        return outbox.last_seq(data), outbox.cursors(data), {name: each["sessions"] for name, each in status.items()}
+
+    wait_while_moving(is_done, state)
+    return {each.case.name: settled.get(each.case.name, math.inf) for each in stands}
+
+
+def _shown(data: Any, uplink: str) -> int:
+    return int(str(_status(data).get(uplink, {}).get("rejected", -1)))
 
 
 def _stand(case: Case) -> Stand:
@@ -247,12 +264,12 @@ async def measure(seconds: float, rate: float) -> list[tuple[Case, Row]]:
         gateway = systems.start_gateway(lab, site.write(lab.dir, plan, keeps_all=True))
         await asyncio.to_thread(systems.wait_listening, plan)
         data = lab.dir / "data"
-        await asyncio.to_thread(wait_until, (data / BRIDGE_FILE).exists, 30, "the bridge has its books", 0.1)
+        await asyncio.to_thread(wait_until, (data / BRIDGE_FILE).exists, HANG_S, "the bridge has its books", 0.1)
         devices = Field(field_port, rate, ALARMS_PER_S, smoke_buildings=1)
         devices.start()
         await _play(stands, field_port, seconds)
         await asyncio.to_thread(devices.finish)
-        settled = await _drain(stands, data)
+        settled = await asyncio.to_thread(_drain, stands, devices, data)
         found = [(each.case, _judge(each, devices, data, settled[each.case.name])) for each in stands]
         await asyncio.to_thread(gateway.stop)
         if any(row.problems(has_poison=case.has_poison, is_http=case.is_http) for case, row in found):

@@ -170,7 +170,7 @@ def wider(one: DataType, other: DataType) -> DataType:
 
 
 def coerce(kind: DataType, value: Value | None) -> Value | None:
-    """The value as ``kind``, which must not be narrower than its own."""
+    """The value as ``kind``, which must not be narrower than its own; beyond 2**53 a double is the nearest there is."""
     if value is None or kind is DataType.BOOLEAN:
         return value
     if kind is DataType.INT64:
