@@ -6,6 +6,7 @@ LOCK := requirements.lock
 PORT_OFFSET ?= 0
 BROKER ?= embedded
 RUNS ?= 3
+UPLINK ?= mqtt
 
 .PHONY: help setup demo test check bench outage poison cluster peers format lock clean
 
@@ -40,8 +41,8 @@ check: setup ## 静态检查 / static checks
 bench: setup ## 性能测试 / benchmarks
 	@$(BIN)/python -m benchmarks
 
-outage: setup ## 断网一分钟、随机 kill -9,清点(RUNS=100 为全套)/ a minute's outage with kill -9, counted (RUNS=100: all)
-	@$(BIN)/python -m benchmarks.outage --runs $(RUNS)
+outage: setup ## 断网一分钟、随机 kill -9,清点(RUNS=100 为全套,UPLINK="sparkplug thingsboard influxdb" 换平台)/ a minute's outage with kill -9, counted (RUNS=100: all)
+	@$(BIN)/python -m benchmarks.outage --runs $(RUNS) --uplink $(UPLINK)
 
 poison: setup ## 会卡在一条数据上的平台,清点 / platforms that choke on one row, counted
 	@$(BIN)/python -m benchmarks.poison

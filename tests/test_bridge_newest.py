@@ -122,7 +122,7 @@ async def test_the_present_is_there_at_once_and_history_comes_in_order(box: Box,
         box.append([reading(point, number) for point in range(5)] if number < 2999 else [reading(9, number)])
     box.alarms(1)
     with mosquitto(tmp_path) as broker, platform(broker.port) as seen:
-        async with bridging(site(tmp_path, up(broker.port, rate="300"))):
+        async with bridging(site(tmp_path, up(broker.port, rate="600"))):
             await until(lambda: seen.of("newest"), "newest values")
             assert len(seen.of("telemetry")) < 1500, "long before the history has arrived"
             await until(lambda: len(seen.of("telemetry")) == 3000, "the history")

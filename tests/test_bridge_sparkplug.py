@@ -123,7 +123,7 @@ async def test_a_rebirth_in_the_middle_of_a_replay_costs_nothing(box: Box, tmp_p
     """tck-id-operational-behavior-data-commands-rebirth-action-1 to -3: births, the same bdSeq, then on."""
     box.readings(1500, each=5)
     with mosquitto(tmp_path) as broker, host(broker.port) as seen, right(seen):
-        async with bridging(site(tmp_path, up(broker.port, rate="150", window="20"), devices=DEVICES)):
+        async with bridging(site(tmp_path, up(broker.port, rate="300", window="20"), devices=DEVICES)):
             await until(lambda: len(seen.history(CHARGER, "power/1")) > 300, "the replay")
             seen.rebirth()
             await until(lambda: seen.verbs().count("NBIRTH") == 2, "the second NBIRTH")
