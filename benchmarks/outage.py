@@ -38,6 +38,7 @@ from benchmarks.witness import Line, Trouble
 
 ALARMS_PER_S = 1.0
 WARM_S = 3.0  # of work before the outage
+LAST_S = 8.0  # so long after the outage gateway and bridge may be killed
 AFTER_S = 12.0  # the load goes on for so long after the outage, while history is replayed
 
 
@@ -117,12 +118,16 @@ KILLS = {"gateway": _kill_gateway, "bridge": _kill_bridge, "broker": _kill_broke
 
 
 def _moments(plan: Plan, trouble: Trouble, chance: random.Random) -> list[tuple[float, str]]:
-    """Of each process one kill during the outage and one in the time after it; the broker that is dead dies once."""
+    """Of each process one kill during the outage and one in the time after it; the broker that is dead dies once.
+
+    The broker's is the last: a bridge that had a session then, and goes on, begins another one.
+    """
     drawn = []
     for name in KILLS:
         if not (name == "broker" and trouble is Trouble.DOWN):
             drawn.append((chance.uniform(0, plan.outage_s), name))
-        drawn.append((plan.outage_s + chance.uniform(0, AFTER_S), name))
+        first, last = (LAST_S, AFTER_S) if name == "broker" else (0, LAST_S)
+        drawn.append((plan.outage_s + chance.uniform(first, last), name))
     return sorted([*drawn, (0.0, "fail"), (plan.outage_s, "mend")])
 
 

@@ -104,11 +104,11 @@ class Host(View):
         super().__init__()
         self.forget()
         self.rebirths = 0
-        self._asked_s = 0.0
-        self._is_up = False
+        self._asked_s = -_REBIRTH_EVERY_S
         self._client = paho.Client(CallbackAPIVersion.VERSION2, "host", clean_session=True)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._connected
+        self._client.on_subscribe = lambda *_: self.ask_rebirth()  # a birth before this was not heard
         self._client.on_disconnect = self._lost
         self._client.on_message = self._hear
         self._client.connect("127.0.0.1", port)
@@ -116,10 +116,9 @@ class Host(View):
 
     def _connected(self, client: paho.Client, *_: Any) -> None:
         client.subscribe("spBv1.0/#", 1)
-        self._is_up = True
 
     def _lost(self, *_: Any) -> None:
-        self._is_up = False
+        self._asked_s = -_REBIRTH_EVERY_S
         self.forget()
 
     def _hear(self, _client: object, _data: object, got: paho.MQTTMessage) -> None:
