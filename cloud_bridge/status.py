@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import apsw
 import structlog
 
+from cloud_bridge.advice import advice
 from cloud_bridge.ledger import Ledger, Waiting
 from cloud_bridge.uplink import Uplink
 from gateway.clock import Clock
@@ -70,7 +71,7 @@ class Status:
     def put_aside(self, reason: str) -> None:
         """A row was refused for good."""
         self.rejected += 1
-        _log.warning("row put aside", uplink=self._uplink, reason=reason)
+        _log.warning("row put aside", uplink=self._uplink, reason=reason, hint=advice(reason).zh)
         self._changed.set()
 
     def letter_gone(self) -> None:
@@ -86,15 +87,20 @@ class Status:
         """Something in the bridge itself does not work; "" when it works again."""
         if text != self._trouble:
             self._trouble = text
-            _log.warning("bridge trouble" if text else "bridge trouble over", uplink=self._uplink, reason=text)
+            _log.warning(
+                "bridge trouble" if text else "bridge trouble over",
+                uplink=self._uplink,
+                reason=text,
+                hint=advice(text).zh,
+            )
 
     def _turn(self, state: str, error: str) -> None:
         if state != self._state:
             self._state, self._since = state, self._clock.now().utc
-            _log.info("uplink " + state, uplink=self._uplink, reason=error)
+            _log.info("uplink " + state, uplink=self._uplink, reason=error, hint=advice(error).zh)
             self._changed.set()
         elif error != self._error:
-            _log.info("uplink still " + state, uplink=self._uplink, reason=error)
+            _log.info("uplink still " + state, uplink=self._uplink, reason=error, hint=advice(error).zh)
         self._error = error
 
     def touch(self) -> None:

@@ -15,6 +15,7 @@ from tests.support_web import PASSWORD, Running, running_web, small_site
 
 TOLD: dict[str, Any] = {
     "id": "platform", "type": "mqtt", "state": "down", "since": "2026-01-15T10:00:00+00:00", "error": "refused",
+    "advice": {"zh": "核对口令", "en": "check the password"},
     "waiting": {"alarm": 1, "telemetry": 41}, "waiting_bytes": 5000, "oldest_waiting": "2026-01-15T09:00:00+00:00",
     "rows_per_s": 3.5, "settled": {"alarm": 2, "telemetry": 900}, "sessions": 3, "dead_letters": 120, "counts": {},
 }  # fmt: skip
@@ -34,6 +35,7 @@ def letters(web: Running, count: int) -> None:
             "seq": n,
             "at_ms": 0,
             "reason": f"<b>400</b> {n}",
+            "advice": {"zh": "内容不对", "en": "it is wrong"},
             "bytes": 9,
         }
         for n in range(1, count + 1)
@@ -99,9 +101,12 @@ async def _uses_the_page(web: Running, page: Page) -> None:
     await log_in(page, "某人", PASSWORD)
     await page.click("#system > summary")
     body = page.locator("#system-body")
-    await expect(body).to_contain_text("platform (mqtt)")
-    await expect(body).to_contain_text("断 · 待传 42 条")
-    await expect(body).to_contain_text("被拒收 120 条")
+    await expect(body).to_contain_text("platform(MQTT)")
+    await expect(body.locator("#clouds .bad")).to_contain_text("断网,连不上")
+    await expect(body.locator("#clouds .advice")).to_have_text("核对口令")
+    await expect(body).to_contain_text("等着送:报警 1 条、数据 41 批,最早的是")
+    await expect(body).to_contain_text("平台拒收 120 条")
+    await expect(page.locator("#dead-letters .advice").first).to_have_text("内容不对")
     await expect(page.locator("#dead-letters")).to_contain_text("<b>400</b> 2")
     await page.locator("#dead-letters button").first.click()
     await expect(page.locator("#dead-letters button").first).to_have_text("已请求")

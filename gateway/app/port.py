@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway.app.uplinks import is_silent, uplinks_told
+from gateway.app.uplinks import is_silent, letter_told, uplinks_told
 from gateway.clock import Clock
 from gateway.counters import Counters
 from gateway.model import Alarm, AlarmEvent, MarkChange, Offer, OperatorRequest, Point, Reply, Site
@@ -117,7 +117,7 @@ class Port:
     async def dead_letters(self, uplink: str, limit: int, before: int) -> Sequence[Mapping[str, Any]]:
         """Rows its platform has refused, newest first."""
         found = await self._ask(lambda: dead_letters(self._site.data_dir, uplink, limit, before))
-        return [each._asdict() for each in found]
+        return [letter_told(each) for each in found]
 
     async def retry(self, letter_id: int) -> bool:
         """Have the bridge send this row again."""

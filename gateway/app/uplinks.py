@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from cloud_bridge.advice import advice
 from gateway.clock import SystemClock
 from gateway.model import Site
-from gateway.store.dead_letters import dead_letters, want
+from gateway.store.dead_letters import DeadLetter, dead_letters, want
 from gateway.store.outbox import bridge_status
 
 STATUS_AGE_S = 15.0  # a bridge that has said nothing for this long hangs
@@ -42,6 +43,7 @@ def _told(key: str, kind: str, said: Mapping[str, Any], now: datetime) -> dict[s
         "state": state,
         "since": said.get("since"),
         "error": str(said.get("error", "")),
+        "advice": advice(str(said.get("error", "")))._asdict(),
         "waiting": {lane: int(each["entries"]) for lane, each in backlog.items()},
         "waiting_bytes": sum(int(each["bytes"]) for each in backlog.values()),
         "oldest_waiting": min(oldest, default=None),
@@ -51,6 +53,22 @@ def _told(key: str, kind: str, said: Mapping[str, Any], now: datetime) -> dict[s
         "dead_letters": int(said.get("rejected", 0)),
         "counts": dict(said.get("counts", {})),
     }
+
+
+def letter_told(letter: DeadLetter) -> dict[str, Any]:
+    """One refused row, with what its reason means."""
+    return {**letter._asdict(), "advice": advice(letter.reason)._asdict()}
+
+
+def age_words(since: str | None, now: datetime) -> str:
+    """How long ago, for a person."""
+    if not since:
+        return ""
+    seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
+    for size, unit in ((86_400, "天"), (3_600, "小时"), (60, "分钟")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}前"
+    return f"{seconds} 秒前"
 
 
 app = typer.Typer(help="云端连接:状态、被拒收的数据、重发 / uplinks: state, dead letters, retry.", no_args_is_help=True)
@@ -79,14 +97,31 @@ def list_(config: Config = Path("config"), *, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
+    if not found:
+        typer.echo("没有上行:在 gateway.yaml 里写 uplinks / no uplinks in gateway.yaml")
     for each in found:
-        waiting = each["waiting"]
-        typer.echo(
-            f"{each['id']} ({each['type']}): {_STATES[each['state']]} {each['state']}"
-            f" · 待传 waiting: 报警 {waiting.get('alarm', 0)}, 数据 {waiting.get('telemetry', 0)}"
-            f" · 最早 oldest: {each['oldest_waiting'] or '-'} · {each['rows_per_s']:g} 行/s rows/s"
-            f" · 拒收 dead letters: {each['dead_letters']}" + (f" · {each['error']}" if each["error"] else "")
-        )
+        typer.echo("\n".join(_lines(each, SystemClock().now().utc)))
+
+
+def _lines(each: Mapping[str, Any], now: datetime) -> list[str]:
+    """One uplink on the terminal: its state; what to do where something is wrong, then the reason itself."""
+    waiting, parts = each["waiting"], [f"{each['id']} ({each['type']}): {_STATES[each['state']]} {each['state']}"]
+    if each["since"] and each["state"] == "down":
+        parts.append(age_words(each["since"], now))
+    alarms, readings = waiting.get("alarm", 0), waiting.get("telemetry", 0)
+    parts.append(f"待传 waiting: 报警 {alarms}, 数据 {readings}" if alarms or readings else "没有待传 nothing waits")
+    if each["oldest_waiting"] and (alarms or readings):
+        at = datetime.fromisoformat(each["oldest_waiting"]).astimezone()
+        parts.append(f"最早 oldest: {age_words(each['oldest_waiting'], now)} {at:%Y-%m-%d %H:%M:%S}")
+    parts.append(f"{each['rows_per_s']:g} 行/s rows/s")
+    if each["dead_letters"]:
+        parts.append(f"拒收 dead letters: {each['dead_letters']}(shouwang uplinks letters {each['id']})")
+    lines = [" · ".join(parts)]
+    if each["state"] == "silent":
+        lines.append("    怎么办: 云桥没有在运行。网关停着就启动网关;单独运行的话用 shouwang bridge / start the bridge")
+    if each["error"]:
+        lines += [f"    怎么办: {each['advice']['zh']}", f"    原文: {' '.join(each['error'].split())}"]
+    return lines
 
 
 @app.command()
@@ -94,10 +129,15 @@ def letters(uplink: str, config: Config = Path("config"), *, limit: int = 100, a
     """被平台拒收的数据和原因 / what this platform has refused, and why."""
     found = dead_letters(_known(_site(config), uplink).data_dir, uplink, limit)
     if as_json:
-        typer.echo(json.dumps([each._asdict() for each in found], ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([letter_told(each) for each in found], ensure_ascii=False, indent=2))
         return
+    if not found:
+        typer.echo("没有被拒收的数据 / nothing was refused")
     for each in found:
-        typer.echo(f"{each.id}  {each.lane} {each.seq}  {each.bytes} B  {each.reason}")
+        at = datetime.fromtimestamp(each.at_ms / 1000, UTC).astimezone()
+        lane = "报警 alarm" if each.lane == "alarm" else "数据 telemetry"
+        typer.echo(f"{each.id}  {lane} {each.seq}  {at:%Y-%m-%d %H:%M:%S}  {each.bytes} B")
+        typer.echo(f"    {advice(each.reason).zh}\n    原文: {' '.join(each.reason.split())}")
 
 
 @app.command()

@@ -21,6 +21,13 @@ _PAGE = 100
 Key = Annotated[str, Path(max_length=100)]
 
 
+class AdviceOut(Told):
+    """A sentence for people."""
+
+    zh: str = ""
+    en: str = ""
+
+
 class UplinkStateOut(Told):
     """One uplink as the bridge last told it."""
 
@@ -28,7 +35,8 @@ class UplinkStateOut(Told):
     type: str
     state: str = Field(description="up, down, connecting, stopped, or silent: the bridge has said nothing for 15 s")
     since: datetime | None
-    error: str
+    error: str = Field(description="the reason as the socket, the broker or the server gave it")
+    advice: AdviceOut = Field(default=AdviceOut(), description="what that means and what to do about it")
     waiting: dict[str, int] = Field(description="rows by lane that the platform has not acknowledged")
     waiting_bytes: int
     oldest_waiting: datetime | None
@@ -55,6 +63,7 @@ class LetterOut(Told):
     seq: int
     at_ms: int
     reason: str
+    advice: AdviceOut = Field(default=AdviceOut(), description="what the reason means and what to do about it")
     bytes: int
 
 

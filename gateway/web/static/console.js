@@ -129,7 +129,7 @@ function drawTotals(counts) {
     make("span", { textContent: `${classIcon(name)} ${className(name)}` }), make("b", { textContent: String(n) }))));
   const { total, online, offline, unknown } = counts.devices;
   const chip = (state, n) => make("li", { className: `devices-${state} ${n ? "some" : "none"}` },
-    make("button", { type: "button", on: { click: () => { chooseDevices(state); drawSystem(); } } }, make("span", { textContent: word(state) }), make("b", { textContent: String(n) })));
+    make("button", { type: "button", on: { click: () => { chooseDevices(state); drawSystem(stream.now()); } } }, make("span", { textContent: word(state) }), make("b", { textContent: String(n) })));
   fillIn(find("devices"), [counts.devices, language()], () => [chip("unknown", unknown), chip("offline", offline), chip("online", `${online}/${total}`)]);
   const muted = stream.alarms.size - main.length;
   say(find("quiet"), word(muted ? "quietBut" : "quiet", { total, online, offline, unknown, muted }));
@@ -169,7 +169,7 @@ function cloud(uplinks) {
   const down = uplinks.filter((each) => each.is_up === false);
   if (down.length) {
     const since = down.map((each) => each.since).filter(Boolean).sort()[0];
-    return [false, word("cloudDown", { since: since ? ` ${spanText((stream.now() - Date.parse(since)) / 1000)}` : "" }) + tail];
+    return [false, word(down.length < uplinks.length ? "cloudPart" : "cloudDown", { down: down.length, all: uplinks.length, since: since ? ` ${spanText((stream.now() - Date.parse(since)) / 1000)}` : "" }) + tail];
   }
   const end = Math.min(...uplinks.map((each) => (each.certificate_until ? Date.parse(each.certificate_until) : Infinity)));
   const days = Math.floor((end - stream.now()) / 86400000);
@@ -222,7 +222,7 @@ function redraw() {
   askSound(false, "soundOff");
   drawAlarms();
   drawFreshness();
-  drawSystem();
+  drawSystem(stream.now());
   drawPeople(session.role);
   drawMarkForm(panel.alarm);
   drawPasses(session.role);
@@ -236,7 +236,7 @@ function listen() {
   find("mute").addEventListener("click", mute);
   find("news-bar").lastElementChild.addEventListener("click", () => show(find("news-bar"), false));
   find("logout").addEventListener("click", async () => { await post("/api/v1/logout"); await enter(); });
-  find("system").addEventListener("toggle", drawSystem);
+  find("system").addEventListener("toggle", () => drawSystem(stream.now()));
   find("aside").addEventListener("toggle", () => {
     aside.draw(list.all, [...stream.marks.values()]);
     if (find("aside").open) find("aside").scrollIntoView({ block: "nearest" });
@@ -280,7 +280,7 @@ function tick() {
 listen();
 setInterval(tick, 1000);
 setInterval(() => sound.tick(), 200);
-setInterval(() => session.user && drawSystem(), 10000);
+setInterval(() => session.user && drawSystem(stream.now()), 10000);
 async function start() {
   try {
     await enter();

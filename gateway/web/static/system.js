@@ -3,7 +3,7 @@
 import { Refused, get } from "./api.js";
 import { find, make } from "./dom.js";
 import { lossName, lossTitle } from "./losses.js";
-import { lettersTable, readUplinks, uplinkRow } from "./uplinks.js";
+import { lettersTable, readUplinks, uplinksTable } from "./uplinks.js";
 import { className, clockText, spotName, whereName, word } from "./words.js";
 
 let chosen = "";
@@ -14,7 +14,7 @@ export function chooseDevices(state) {
   find("system").scrollIntoView();
 }
 
-export async function drawSystem() {
+export async function drawSystem(now = Date.now()) {
   if (!find("system").open) return;
   try {
     const [status, clouds, records, devices] = await Promise.all([
@@ -22,7 +22,7 @@ export async function drawSystem() {
     find("system-body").replaceChildren(
       ...(devices ? deviceList(devices) : []),
       table(word("bus"), Object.entries(status.buses).map(([id, isUp]) => [id, upText(isUp)])),
-      table(word("cloud"), cloudRows(status, clouds.uplinks)),
+      uplinksTable(status, clouds.uplinks, now),
       lettersTable(clouds),
       table(word("loss"), status.drops.map((each) => [lossName(each), String(each.count), lossTitle(each)])),
       table(word("records"), records.records.map((each) => [
@@ -31,15 +31,6 @@ export async function drawSystem() {
   } catch (error) {
     if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error; // else the freshness bar says it
   }
-}
-
-function cloudRows(status, uplinks) {
-  const rows = uplinks.map((each) => {
-    const [name, text] = uplinkRow(each);
-    const until = status.uplinks[each.id]?.certificate_until;
-    return [name, until ? `${text} · ${word("certificateUntil", { day: until.slice(0, 10) })}` : text];
-  });
-  return status.saved ? [...rows, [word("savedName"), word("saved", { n: status.saved })]] : rows;
 }
 
 function deviceList(answer) {

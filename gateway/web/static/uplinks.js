@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { make } from "./dom.js";
-import { clockText, word } from "./words.js";
+import { clockText, language, spanWords, word } from "./words.js";
 
 const SHOWN = 20;
 const asked = new Set(); // letters that the bridge was asked to send again
@@ -14,22 +14,58 @@ export async function readUplinks() {
   return { uplinks, mayRetry, letters: letters.flat() };
 }
 
-export function uplinkRow(each) {
-  const waiting = Object.values(each.waiting).reduce((sum, n) => sum + n, 0);
-  const parts = [word(`uplink_${each.state}`), word("backlogLong", { n: waiting })];
-  if (each.oldest_waiting && waiting) parts.push(word("uplinkOldest", { at: clockText(Date.parse(each.oldest_waiting), true) }));
-  if (each.rows_per_s) parts.push(word("uplinkRate", { n: each.rows_per_s.toFixed(each.rows_per_s < 10 ? 1 : 0) }));
-  if (each.dead_letters) parts.push(word("uplinkRefused", { n: each.dead_letters }));
-  if (each.error) parts.push(each.error);
-  return [`${each.id} (${each.type})`, parts.join(" · ")];
+// By state: what the row says, and whether it is good.
+const STATES = {
+  up: ["已连", "connected", "good"],
+  down: ["断网,连不上", "down", "bad"],
+  connecting: ["正在连", "connecting", "idle"],
+  stopped: ["已停", "stopped", "idle"],
+  silent: ["云桥没有在运行", "the bridge is not running", "bad"],
+};
+const KINDS = { mqtt: "MQTT", influxdb: ["时序库", "time series"], thingsboard: "ThingsBoard", sparkplug: "Sparkplug B" };
+
+const say = (zh, en) => (language() === "en" ? en : zh);
+const said = (both) => say(both.zh, both.en);
+const ago = (at, now) => say(`${spanWords((now - Date.parse(at)) / 1000)}前`, `${spanWords((now - Date.parse(at)) / 1000)} ago`);
+
+// The clouds: one row each, in sentences; what to do stands first where something is wrong.
+export function uplinksTable(status, uplinks, now) {
+  const rows = uplinks.map((each) => uplinkRow(each, status.uplinks[each.id]?.certificate_until, now));
+  if (!rows.length) rows.push(row(word("noLoss"), []));
+  if (status.saved) rows.push(row(word("savedName"), [line(word("saved", { n: status.saved }))]));
+  return make("table", { id: "clouds" }, make("caption", { textContent: word("cloud") }), make("tbody", {}, ...rows));
 }
+
+function uplinkRow(each, certificateUntil, now) {
+  const [zh, en, look] = STATES[each.state];
+  const since = each.state === "down" && each.since ? ` ${spanWords((now - Date.parse(each.since)) / 1000)}` : "";
+  const lines = [make("p", {}, make("b", { className: `state ${look}`, textContent: say(zh, en) + since }))];
+  if (each.error) lines.push(line(said(each.advice), "advice"), line(each.error, "raw"));
+  if (each.state === "silent") lines.push(line(say("数据存在本机。请安装维护人员看网关的日志", "Everything is kept. Have the log looked at"), "advice"));
+  lines.push(line(waitingText(each, now)));
+  if (each.dead_letters) lines.push(line(say(`平台拒收 ${each.dead_letters} 条,留在本机`, `${each.dead_letters} refused, kept here`)));
+  if (certificateUntil) lines.push(line(word("certificateUntil", { day: certificateUntil.slice(0, 10) })));
+  const kind = KINDS[each.type] || each.type;
+  return row(`${each.id}(${Array.isArray(kind) ? say(...kind) : kind})`, lines);
+}
+
+function waitingText(each, now) {
+  const { alarm = 0, telemetry = 0 } = each.waiting;
+  if (!alarm && !telemetry) return say("没有等着送的", "Nothing waits");
+  const what = [alarm ? say(`报警 ${alarm} 条`, `${alarm} alarm events`) : "", telemetry ? say(`数据 ${telemetry} 批`, `${telemetry} batches of readings`) : ""].filter(Boolean).join(say("、", ", "));
+  const oldest = each.oldest_waiting ? say(`,最早的是 ${ago(each.oldest_waiting, now)}(${clockText(Date.parse(each.oldest_waiting), true)})`, `, the oldest ${ago(each.oldest_waiting, now)} (${clockText(Date.parse(each.oldest_waiting), true)})`) : "";
+  const rate = each.rows_per_s ? say(`,每秒送 ${each.rows_per_s.toFixed(each.rows_per_s < 10 ? 1 : 0)} 批`, `, ${each.rows_per_s.toFixed(1)} rows/s`) : "";
+  return say("等着送:", "Waiting: ") + what + oldest + rate;
+}
+
+const line = (textContent, className = "") => make("p", { className, textContent });
+const row = (name, lines) => make("tr", {}, make("th", { scope: "row", textContent: name }), make("td", {}, ...lines));
 
 export function lettersTable({ letters, mayRetry }) {
   if (!letters.length) return "";
-  const rows = letters.slice(0, SHOWN).map((each) => make("tr", {},
-    make("th", { scope: "row", textContent: `${each.uplink} ${each.id}` }),
-    make("td", { textContent: each.reason }),
-    make("td", {}, mayRetry ? retryButton(each) : "")));
+  const rows = letters.slice(0, SHOWN).map((each) => row(
+    `${each.uplink} ${say(each.lane === "alarm" ? "报警" : "数据", each.lane)} ${each.id}${each.at_ms ? ` ${clockText(each.at_ms, true)}` : ""}`,
+    [line(said(each.advice), "advice"), line(each.reason, "raw"), mayRetry ? retryButton(each) : ""]));
   return make("table", { id: "dead-letters" },
     make("caption", { textContent: word("deadLetters") }), make("tbody", {}, ...rows));
 }
