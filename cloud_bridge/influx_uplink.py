@@ -60,6 +60,14 @@ class InfluxParams(Common):
                 "改用 token: {file: 路径}",
                 "write token: {file: path}",
             )
+        if parts.path.rstrip("/").endswith(("/write", "/api/v2")) or parts.query:
+            raise wrong(
+                "E412",
+                "url 只写到端口",
+                "url ends with the port",
+                "写成 https://主机:端口,后面的 /api/v2/write 和 bucket、org 由网关自己加",
+                "write https://host:port: the gateway adds /api/v2/write, bucket and org itself",
+            )
         return url.rstrip("/")
 
     @model_validator(mode="after")

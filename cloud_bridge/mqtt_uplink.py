@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from cloud_bridge.encode import EncodeError, Encoder
+from cloud_bridge.places import Host, Prefix
 from cloud_bridge.requests import Requests
 from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
 from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
@@ -33,14 +34,14 @@ _IN_FLIGHT_BYTES = 400_000  # an alarm must not queue behind more than this in a
 class MqttParams(Common):
     """``type: mqtt`` of an uplink."""
 
-    host: str = Field(min_length=1)
+    host: Host
     port: int | None = Field(default=None, ge=1, le=65_535)  # None: 8883, or 1883 in plaintext
     client_id: str = ""  # "" means shouwang-<gateway id>
     username: str = ""
     password: SecretRef | None = None
     tls: Tls | None = None  # None: verified by the system's roots, plaintext only to this machine itself
     insecure: bool = False  # plaintext over a network: everything can be read and forged on the way
-    prefix: str = Field(default="shouwang", pattern=r"^[^+#/\x00]+(/[^+#/\x00]+)*$")
+    prefix: Prefix = "shouwang"
     window: int = Field(default=100, ge=20, le=1000)  # messages without a PUBACK
     max_message: int = Field(default=32_768, ge=8_192, le=61_440)  # bytes of a telemetry message
     answer: Seconds = Field(default=20.0, ge=2, le=300)  # without a PUBACK for so long, the session is given up

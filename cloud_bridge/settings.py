@@ -108,6 +108,19 @@ class Tls(UplinkModel):
     cert: str = ""
     key: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_switch(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise wrong(
+                "E413",
+                "tls 不是开关:不写就已经加密",
+                "tls is no switch: sessions are encrypted without it",
+                "删去这一行;要写文件时写 tls: {ca: 文件}",
+                "remove the line; for files write tls: {ca: file}",
+            )
+        return value
+
     @model_validator(mode="after")
     def _pair(self) -> Tls:
         if self.key and not self.cert:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from cloud_bridge.places import Host
 from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
 from gateway.secret import SecretRef
 
@@ -13,7 +14,7 @@ from gateway.secret import SecretRef
 class ThingsboardParams(Common):
     """``type: thingsboard`` of an uplink."""
 
-    host: str = Field(min_length=1)
+    host: Host
     port: int | None = Field(default=None, ge=1, le=65_535)  # None: 8883, or 1883 in plaintext
     token: SecretRef | None = None  # access token of the gateway device there
     client_id: str = ""  # with username and password: MQTT basic credentials

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
 _DELETE = 127
 
@@ -26,7 +27,7 @@ class SecretRef(BaseModel):
     @model_validator(mode="after")
     def _names_one(self) -> SecretRef:
         if sum(each is not None for each in (self.file, self.env, self.credential)) != 1:
-            raise ValueError("name exactly one of file, env, credential")
+            raise PydanticCustomError("one_secret", "name exactly one of file, env, credential")
         return self
 
     def read(self) -> str:

@@ -88,6 +88,8 @@ _WORDS: Mapping[str, str] = {
     "sunday": "sun", "每天": "daily", "everyday": "daily", "工作日": "weekdays", "周末": "weekend",
     "mon-fri": "weekdays", "周一到周五": "weekdays", "周一至周五": "weekdays", "双休日": "weekend",
     "1": "mon", "2": "tue", "3": "wed", "4": "thu", "5": "fri", "6": "sat", "7": "sun",
+    "接警": "take", "核实": "verify", "备注": "note", "到场": "arrive", "办结": "close", "搁置": "shelve",
+    "操作": "operate", "开门": "operate", "值班": "duty", "值班员": "duty", "主管": "supervisor",
     "物业": "property", "网格": "grid", "家属": "family", "街道": "street",
 }  # fmt: skip
 _SAMPLES: Mapping[str, str] = {

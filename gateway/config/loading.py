@@ -25,7 +25,7 @@ from gateway.config.possible import Compile
 from gateway.config.profiles import read_profile
 from gateway.config.rule_shapes import RulesFile
 from gateway.config.rules import Rules
-from gateway.config.selecting import check_only
+from gateway.config.selecting import check_only, check_sessions
 from gateway.config.shapes import DevicesFile, Gateway, GatewayFile, NotifyFile, SiteFile
 from gateway.config.shaping import Part, shape
 from gateway.config.source import Files
@@ -129,6 +129,7 @@ class _Reading:
         check_voices(self._desk, self._notify)
         builtin.add(self._desk, uplinks, recipients)
         check_only(self._desk, uplinks, self._own)
+        check_sessions(self._desk, gateway.id if gateway else "", uplinks, self._own)
         rules = self._rules(recipients)
         self._strays()
         if self._findings.errors or gateway is None or file is None:

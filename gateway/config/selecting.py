@@ -1,5 +1,7 @@
 """Configuration: does ``only:`` of an uplink name what is there? A misspelt kind would send nothing, silently.
 
+Likewise uplinks that throw each other out, and commands of which nothing can ever be done.
+
 What passes is `cloud_bridge.selection`; the model of ``only:`` is the uplinks' own.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 from gateway.config.desk import Desk
 from gateway.config.findings import DEFINED, Say, perhaps
@@ -32,6 +35,66 @@ def check_only(desk: Desk, uplinks: Iterable[Uplink], entry: Entry | None) -> No
         buildings = {each.place.building for each in desk.devices.values() if each.bus_id}
         say("buildings", only.buildings or (), known=buildings, what=Say("楼栋", "building"))
         _check_points(desk, only.points or (), part)
+
+
+_SESSIONS = ("mqtt", "thingsboard", "sparkplug")  # a broker lets one connection of a client id in
+
+
+def check_sessions(desk: Desk, site_id: str, uplinks: Iterable[Uplink], entry: Entry | None) -> None:
+    """Two uplinks with one client id at one broker would throw each other out for ever. And idle commands."""
+    if entry is None:
+        return
+    seen: dict[tuple[str, int, str], str] = {}
+    for uplink in uplinks:
+        part = Part(entry, ("gateway", "uplinks", uplink.id), Say(f"上行 {uplink.id}", f"uplink {uplink.id}"))
+        _check_commands(desk, uplink, part)
+        if uplink.type in _SESSIONS:
+            params: Any = uplink.params
+            port = params.port or (1883 if params.is_plaintext else 8883)
+            key = (params.host.lower(), port, params.client_id or _default_id(site_id, uplink))
+            if other := seen.get(key):
+                _same_client(desk, part, other)
+            seen.setdefault(key, uplink.id)
+
+
+def _default_id(site_id: str, uplink: Uplink) -> str:
+    """As the uplinks make it, as far as it tells one from another."""
+    if uplink.type == "sparkplug":
+        return f"shouwang-spb-{getattr(uplink.params, 'node', '') or site_id}"
+    return f"shouwang-{site_id}"
+
+
+def _same_client(desk: Desk, part: Part, other: str) -> None:
+    desk.findings.add(
+        "W410",
+        part.entry.at(*part.path),
+        Say(
+            f"与上行 {other} 在同一个平台用同一个 client_id,会互相踢下线",
+            f"the same client_id at the same platform as uplink {other}: each throws the other out",
+        ),
+        subject=part.subject,
+        fix=Say("给其中一个写 client_id: 另一个名字", "give one of them a client_id of its own"),
+    )
+
+
+def _check_commands(desk: Desk, uplink: Uplink, part: Part) -> None:
+    commands = getattr(uplink.params, "commands", None)
+    if commands is None:
+        return
+    is_operating = any(verb.value == "operate" for verb in commands.verbs)
+    if commands.verbs and (not is_operating or commands.points):
+        return
+    desk.findings.add(
+        "W411",
+        part.entry.at(*part.path, "commands"),
+        Say("写了 operate 却没有写 points,平台什么点也操作不了", "operate without points: no point can be operated")
+        if is_operating
+        else Say("commands 里没有 verbs,平台什么也不能做", "commands without verbs: the platform may do nothing"),
+        subject=part.subject,
+        fix=Say('例如 points: ["*/door/unlock"]', 'for example points: ["*/door/unlock"]')
+        if is_operating
+        else Say("例如 verbs: [take, note, close]", "for example verbs: [take, note, close]"),
+    )
 
 
 def _check_names(desk: Desk, part: Part, key: str, names: Sequence[str], *, known: Collection[str], what: Say) -> None:

@@ -26,19 +26,29 @@ def _wants(zh: str, en: str, fix_zh: str, fix_en: str) -> Callable[[str, Mapping
     )
 
 
+def _bound(value: str, limit: float) -> tuple[str, str, str]:
+    """What was written, the limit, and what it is: a duration has become seconds by the time it is judged."""
+    is_time = value == "[...]"
+    return ("", f"{limit:g}s", "时长") if is_time else (f"{value} ", f"{limit:g}", "数")
+
+
 def _at_least(value: str, ctx: Mapping[str, Any]) -> Wording:
     least = ctx["ge"] if "ge" in ctx else ctx.get("gt")
     more = "不小于" if "ge" in ctx else "大于"
-    return Say(f"{value} 太小", f"{value} is too small"), Say(
-        f"填{more} {least:g} 的数", f"write a number {'>=' if 'ge' in ctx else '>'} {least:g}"
+    shown, limit, what = _bound(value, least or 0)
+    return Say(f"{shown}太小", f"{shown}is too small".strip()), Say(
+        f"填{more} {limit} 的{what}",
+        f"write a {'duration' if what == '时长' else 'number'} {'>=' if 'ge' in ctx else '>'} {limit}",
     )
 
 
 def _at_most(value: str, ctx: Mapping[str, Any]) -> Wording:
     most = ctx["le"] if "le" in ctx else ctx.get("lt")
     less = "不大于" if "le" in ctx else "小于"
-    return Say(f"{value} 太大", f"{value} is too large"), Say(
-        f"填{less} {most:g} 的数", f"write a number {'<=' if 'le' in ctx else '<'} {most:g}"
+    shown, limit, what = _bound(value, most or 0)
+    return Say(f"{shown}太大", f"{shown}is too large".strip()), Say(
+        f"填{less} {limit} 的{what}",
+        f"write a {'duration' if what == '时长' else 'number'} {'<=' if 'le' in ctx else '<'} {limit}",
     )
 
 
@@ -91,6 +101,13 @@ _KNOWN: Mapping[str, Callable[[str, Mapping[str, Any]], Wording]] = {
         "min_length", Say("至少要有 {} 项", "at least {} entries"), Say("补上缺少的项", "add what is missing")
     ),
     "too_long": _sized("max_length", Say("最多 {} 项", "at most {} entries"), Say("删掉多余的项", "remove some")),
+    "one_secret": lambda _v, _c: (
+        Say("口令的三种写法只能写一种", "a secret is named in one way only"),
+        Say(
+            "只留一个:{file: 口令文件}、{env: 环境变量名} 或 {credential: systemd 凭据名}",
+            "keep one of {file: path}, {env: NAME}, {credential: name}",
+        ),
+    ),
     "multiple_of": _sized(
         "multiple_of", Say("不是 {} 的倍数", "not a multiple of {}"), Say("改成它的倍数", "write a multiple of it")
     ),
