@@ -135,7 +135,11 @@ async def _lock(descriptor: int, data_dir: str) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         await asyncio.sleep(_LOOK_S)
-    raise BridgeError(f"another bridge already works on {data_dir}: stop it, or give this gateway its own data_dir")
+    raise BridgeError(
+        f"已有一个云桥在用 {data_dir}:停掉它(网关自己的云桥用 shouwang run --no-bridge 不启动),"
+        f"或给这台网关另一个 data_dir / another bridge already works on {data_dir}: stop it, or give this gateway its"
+        " own data_dir"
+    )
 
 
 async def _wait_for_outbox(data_dir: str, file: Path) -> tuple[str, int]:

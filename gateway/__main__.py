@@ -31,7 +31,14 @@ EXIT_INVALID = 1
 
 
 @app.command()
-def run(config: Config = Path("config"), lang: Lang = "zh") -> None:
+def run(
+    config: Config = Path("config"),
+    lang: Lang = "zh",
+    *,
+    bridge: Annotated[
+        bool, typer.Option(help="自己启动云桥;--no-bridge:另外单独运行 shouwang bridge / start the cloud bridge, too")
+    ] = True,
+) -> None:
     """运行网关 / run the gateway."""
     from gateway.app.home import CannotStart  # noqa: PLC0415
     from gateway.app.logs import set_up_logs  # noqa: PLC0415
@@ -42,7 +49,7 @@ def run(config: Config = Path("config"), lang: Lang = "zh") -> None:
     set_up_logs()
     site = _load(config, lang)
     try:
-        run_gateway(site, config, SystemClock())
+        run_gateway(site, config, SystemClock(), has_bridge=bridge)
     except CannotStart as error:
         _fail(error.zh if lang == "zh" else error.en)
     except StoreError as error:
@@ -68,14 +75,14 @@ def check(
         )
 
 
-@app.command(hidden=True)
+@app.command()
 def bridge(
     config: Config = Path("config"),
     *,
-    data_dir: Annotated[str, typer.Option(help="where the gateway keeps its data, if not where config says")] = "",
-    wake_from_stdin: Annotated[bool, typer.Option(help="the gateway rings on standard input")] = False,
+    data_dir: Annotated[str, typer.Option(help="数据目录,不写就照配置 / the gateway's data directory")] = "",
+    wake_from_stdin: Annotated[bool, typer.Option(hidden=True, help="the gateway rings on standard input")] = False,
 ) -> None:
-    """单独运行云桥 / run the cloud bridge alone."""
+    """单独运行云桥,网关停着也能补送;平时由 run 自己启动 / run the cloud bridge alone; `run` starts its own."""
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # structlog's colours: 5 MB of a small box
     from cloud_bridge.run import BridgeError, run_bridge  # noqa: PLC0415
     from gateway.app.apart import read_apart  # noqa: PLC0415

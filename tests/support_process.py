@@ -23,8 +23,8 @@ HEADERS = {"X-Shouwang": "1"}
 class GatewayProcess:
     """`shouwang run` on a configuration directory."""
 
-    def __init__(self, config: Path, web_port: int) -> None:
-        self.config = config
+    def __init__(self, config: Path, web_port: int, *options: str) -> None:
+        self.config, self._options = config, options
         self.data = config.parent / "data"
         self.url = f"http://127.0.0.1:{web_port}"
         self.log = config.parent / "gateway.log"
@@ -34,7 +34,7 @@ class GatewayProcess:
         """Start and wait until it answers."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "run", "--config", str(self.config)],
+                [sys.executable, "-m", "gateway", "run", "--config", str(self.config), *self._options],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + START_S

@@ -78,9 +78,19 @@ class Gateway:
     """The parts of one running gateway, wired."""
 
     def __init__(
-        self, site: Site, config: Path, clock: Clock, *, left: Batch | None = None, notes: tuple[str, ...] = ()
+        self,
+        site: Site,
+        config: Path,
+        clock: Clock,
+        *,
+        left: Batch | None = None,
+        notes: tuple[str, ...] = (),
+        has_bridge: bool = True,
     ) -> None:
-        """``left``: what a gateway before this one could not store. ``notes``: what people should know of the data."""
+        """``left``: what a gateway before this one could not store. ``notes``: what people should know of the data.
+
+        ``has_bridge``: False where `shouwang bridge` runs beside it.
+        """
         self._site = site
         self._notes = notes
         self._clock = clock
@@ -117,7 +127,7 @@ class Gateway:
         self._certificates = Certificates(put, clock, self.counters)
         self._lines = line_watches(site.devices, self._presence, clock, self.counters)
         self._box = Box(site.data_dir, put, clock, self.counters, is_storing=self._is_on_disk)
-        self._bridge = BridgeProcess(config, site.data_dir) if site.uplinks else None
+        self._bridge = BridgeProcess(config, site.data_dir) if site.uplinks and has_bridge else None
         self._restored = restored
         self._hear: Callable[[Step], None] = lambda _step: None  # platforms that wait for what became of a command
 
@@ -301,7 +311,7 @@ def _never_merged(site: Site) -> frozenset[str]:
     )
 
 
-def run_gateway(site: Site, config: Path, clock: Clock) -> None:
+def run_gateway(site: Site, config: Path, clock: Clock, *, has_bridge: bool = True) -> None:
     """Run until SIGINT or SIGTERM; a database found damaged meanwhile is mended, and the gateway goes on.
 
     Raises:
@@ -310,7 +320,7 @@ def run_gateway(site: Site, config: Path, clock: Clock) -> None:
     import uvloop  # noqa: PLC0415 - only this command needs it
 
     with settled(site) as home, ending():
-        life = _Life(_at(site, home), config, clock, home)
+        life = _Life(_at(site, home), config, clock, home, has_bridge=has_bridge)
         for _ in range(_MOST_MENDS):
             try:
                 uvloop.run(life.run())
@@ -326,8 +336,8 @@ def run_gateway(site: Site, config: Path, clock: Clock) -> None:
 class _Life:
     """One gateway after another in this process, on the same data: a damaged database is mended between them."""
 
-    def __init__(self, site: Site, config: Path, clock: Clock, home: Home) -> None:
-        self._site, self._config, self._clock = site, config, clock
+    def __init__(self, site: Site, config: Path, clock: Clock, home: Home, *, has_bridge: bool) -> None:
+        self._site, self._config, self._clock, self._has_bridge = site, config, clock, has_bridge
         self._is_refuge, self._is_mended = home.why != "", home.is_mended
         self._left: Batch | None = None  # what the one before could not store
         self._lost_rows = home.left_rows  # of the outbox, in mending: counted once
@@ -342,7 +352,9 @@ class _Life:
         notes = (*(("memory",) if self._is_refuge else ()), *(("mended",) if self._is_mended else ()))
         self._is_mended = True  # where there is a next time
         try:
-            gateway = Gateway(self._site, self._config, self._clock, left=left, notes=notes)
+            gateway = Gateway(
+                self._site, self._config, self._clock, left=left, notes=notes, has_bridge=self._has_bridge
+            )
         except BaseException:
             self._left = left if left is not None and left.steps else None
             raise
