@@ -28,7 +28,7 @@ def box(tmp_path: Path) -> Box:
     with made.db:
         for table, body in (("outbox_alarm", alarm), ("outbox_telemetry", readings)):
             made.db.executemany(
-                f"INSERT INTO {table} (at_ms, items, body) VALUES (0, 1, ?)",  # noqa: S608 - constants
+                f"INSERT INTO {table} (at_ms, items, body) VALUES (0, 1, ?)",
                 ((body,) for _ in range(ROWS)),
             )
     return made
@@ -70,7 +70,7 @@ async def test_a_long_backlog_in_both_lanes_goes_up_in_little_memory(box: Box, t
 
 
 async def test_a_platform_that_answers_nothing_costs_no_memory(box: Box, tmp_path: Path) -> None:
-    """It accepts and never acknowledges, and the bridge is rung for as long: what is in flight stays within its window."""
+    """It accepts and never acknowledges, and the bridge is rung for as long: what is in flight has a bound."""
     async with stand_in(lambda packet: not packet.topic.endswith(("/alarm", "/telemetry"))) as platform:
         bridge = Bridge(tmp_path, platform.port)
         try:

@@ -230,7 +230,9 @@ def _children(pid: int) -> str:
 
 
 def _child(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    """Children are listed with the thread that forked them, which may be over at once."""
+    found = [each for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()]
+    return int(found[0])
 
 
 def _allowed() -> set[str]:

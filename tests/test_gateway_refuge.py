@@ -196,6 +196,25 @@ async def test_a_database_that_is_none_any_more_does_not_keep_the_gateway_from_s
     assert rig.database.with_name(GATEWAY_FILE + ".broken").read_bytes() == b"\xff" * 20_000
 
 
+@pytest.mark.parametrize("table", ["users", "sessions"])
+async def test_damage_in_the_accounts_keeps_nobody_out(rig: Rig, table: str) -> None:
+    """Where the sessions are gone everybody logs in again; where the accounts are, the code for the first one is there
+    again. The alarms are all there."""
+    await rig.devices.publish("smoke/SM3-2-03-0301/up", FIRE)
+    await rig.person.until_alarms(1)
+    before = await rig.open_alarms()
+    rig.gateway.kill()
+    _ruin(rig.database, table)
+    await rig.start()
+    assert await rig.notes() == ["mended"]
+    if table == "users":
+        await rig.person.set_up()
+    else:
+        body = {"name": "张师傅", "password": "shou-wang-2026"}
+        assert (await rig.person.client.post("/api/v1/login", json=body)).status_code < 300
+    assert await rig.open_alarms() == before
+
+
 def _ruin(database: Path, table: str) -> None:
     """Garbage where the table begins."""
     db = apsw.Connection(str(database))

@@ -8,6 +8,7 @@ from the other end. Telemetry comes last, the newest of it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from gateway.model import Lane
 from gateway.store.damage import at_least, next_readable
 from gateway.store.database import epoch, number
 from gateway.store.trimming import TABLES
+from gateway.store.understanding import is_understood
 
 MOST_TELEMETRY_BYTES = 128_000_000  # out of a damaged database: nobody hears a fire meanwhile
 _MOST_TELEMETRY_ROWS = 300_000
@@ -103,7 +105,7 @@ class _Carrier:
         try:
             with self._target:
                 for row in self._each(part, columns):
-                    self._target.execute(insert, row[1:] if renumbers else row)
+                    self._insert(part.table, insert, row[1:] if renumbers else row, given)
         except apsw.FullError:
             if not self._is_lenient:
                 raise
@@ -112,6 +114,13 @@ class _Carrier:
         came = self._target.total_changes() - before
         self._rows[part.table] = self._rows.get(part.table, 0) + came
         return came
+
+    def _insert(self, table: str, insert: str, row: Row, names: list[str]) -> None:
+        if is_understood(table, dict(zip(names, row, strict=True))):
+            with contextlib.suppress(apsw.SQLError, apsw.ConstraintError, apsw.MismatchError):
+                self._target.execute(insert, row)
+                return
+        self._damaged[table] = None
 
     def _each(self, part: Part, columns: list[str]) -> Iterator[Row]:
         names = ", ".join(columns)
@@ -180,7 +189,7 @@ class _Carrier:
         except (*_DAMAGE, UnicodeDecodeError):
             self._damaged["meta"] = None
             return
-        if row is not None:
+        if row is not None and is_understood(key, {"value": row[0]}):
             self._target.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, row[0]))
 
 
@@ -213,6 +222,11 @@ def has_settled_in(refuge: apsw.Connection) -> bool:
     return bool(number(refuge, "SELECT count(*) FROM meta WHERE key = ?", _FLED))
 
 
+def _whole(refuge: apsw.Connection) -> list[str]:
+    row = refuge.execute("SELECT value FROM meta WHERE key = ?", (_FLED,)).fetchone()
+    return list(orjson.loads(str(row[0]))) if row else []
+
+
 def mend(
     source: apsw.Connection, target: apsw.Connection, settled: Mapping[Lane, int],
     *, keeps_numbers: bool = True, most_bytes: int = MOST_TELEMETRY_BYTES,
@@ -225,6 +239,7 @@ def mend(
     carrier = _Carrier(source, target)
     carrier.meta("pulse")
     carrier.meta(_BROUGHT)
+    carrier.meta(_FLED)  # it may be a refuge that is mended
     numbers = _numbers(source) if keeps_numbers else {}
     if numbers:
         carrier.meta("epoch")
@@ -241,7 +256,10 @@ def mend(
     part = Part(TABLES[Lane.TELEMETRY], "seq", f"seq >= {first}")
     came = carrier.copy(part, renumbers=not numbers)
     waiting = numbers.get(part.table, 0) - settled[Lane.TELEMETRY]
-    return carrier.result(max(0, waiting - came))
+    carried = carrier.result(max(0, waiting - came))
+    if has_settled_in(target):
+        settle_in(target, [each for each in _whole(target) if each not in carried.damaged])
+    return carried
 
 
 def _first_of_newest(source: apsw.Connection, after: int, most_bytes: int) -> int:
@@ -279,8 +297,7 @@ def bring_home(refuge: apsw.Connection, home: apsw.Connection, settled: Mapping[
     mark = epoch(refuge)
     if number(home, "SELECT count(*) FROM meta WHERE key = ? AND value = ?", _BROUGHT, mark):
         return None
-    row = refuge.execute("SELECT value FROM meta WHERE key = ?", (_FLED,)).fetchone()
-    whole = orjson.loads(str(row[0])) if row else []
+    whole = _whole(refuge)
     carrier = _Carrier(refuge, home, is_lenient=False)
     with home:
         home.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BROUGHT, mark))

@@ -40,6 +40,7 @@ from gateway.store.database import GATEWAY_FILE, narrow, number, open_gateway, o
 from gateway.store.retention import SteadyClock, trim_records
 from gateway.store.timers import TimerLog
 from gateway.store.trimming import Trimmed, Trimmer
+from gateway.store.understanding import MISUNDERSTOOD
 
 _RECEIPT_SLOTS = 1024  # commits whose message digests are remembered: more than a broker keeps in flight
 _DIGEST_BYTES = 10
@@ -193,7 +194,16 @@ class Journal:
         """What a restart needs; the instants in it are by the clocks of ``now``, whatever was set meanwhile.
 
         Notices of alarms that are taken care of, silent or over are not sent any more.
+
+        Raises:
+            apsw.CorruptError: the file is damaged, or a row cannot be understood: it must be mended.
         """
+        try:
+            return self._restore(now)
+        except MISUNDERSTOOD as error:
+            raise apsw.CorruptError(f"a row cannot be understood: {error}") from error
+
+    def _restore(self, now: Now) -> Restored:
         db = self._db
         before = pulse.last(db)
         with contextlib.suppress(*_PASSING):  # on a full disk the gateway must start as well

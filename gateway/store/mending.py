@@ -20,6 +20,7 @@ from gateway.store.carry import MOST_TELEMETRY_BYTES, Carried, mend
 from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch, number, open_gateway, put_aside
 from gateway.store.still import still
 from gateway.store.trimming import TABLES
+from gateway.store.understanding import stand_in_for_lost
 
 _BESIDE = "mending"  # a directory: what is in it is half done
 _WHOLE = GATEWAY_FILE + ".mended"  # done, and not yet in its place
@@ -41,13 +42,20 @@ def mend_database(directory: str, uplinks: Sequence[str]) -> int:
         fresh.pragma("journal_mode", "memory")  # nobody needs it before it is whole
         fresh.pragma("synchronous", 0)
         carried = _carry(home, fresh, uplinks)
+        lost = stand_in_for_lost(fresh)
     finally:
         fresh.close()
     _sync(home / _BESIDE / GATEWAY_FILE)
     (home / _BESIDE / GATEWAY_FILE).replace(home / _WHOLE)
     _sync(home)
     finish(directory)
-    _log.error("database_mended", kept=dict(carried.rows), damaged=carried.damaged, left_rows=carried.left_rows)
+    _log.error(
+        "database_mended",
+        kept=dict(carried.rows),
+        damaged=carried.damaged,
+        left_rows=carried.left_rows,
+        lost_alarms=lost,
+    )
     return carried.left_rows
 
 
