@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from cloud_bridge import pace
-from gateway.app.home import mend_database
 from gateway.model import Lane, Uplink
 from gateway.store.database import GATEWAY_FILE, StoreError, put_aside
+from gateway.store.mending import mend_database
 from gateway.store.outbox import OutboxReader
 from tests.support_bridge import Box, bridging, mosquitto, platform, site, until
 
@@ -30,7 +30,7 @@ async def test_rows_of_the_new_database_arrive(tmp_path: Path, is_mended: bool) 
             await until(lambda: box.settled("cloud") == box.last(), "settled")
             box.db.close()
             if is_mended:
-                mend_database(str(tmp_path))
+                mend_database(str(tmp_path), ["cloud"])
             else:
                 put_aside(tmp_path / GATEWAY_FILE)
             again = Box(tmp_path)
