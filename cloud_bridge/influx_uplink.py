@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from cloud_bridge import encode
 from cloud_bridge.influx_lines import Lines, alarm_event, name
 from cloud_bridge.influx_split import Line, Refused, write_all
+from cloud_bridge.narrow import Sent, Window
 from cloud_bridge.series import describe
 from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
 from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
@@ -26,6 +29,7 @@ from gateway.secret import SecretError, SecretRef
 _ROWS = 5_000
 _BATCH_BYTES = 250_000  # as in the outbox; some 30,000 lines
 _NEWEST_ROWS = 50_000  # that wait for a request under way
+_NEWEST_BYTES = 10  # of a reading, packed
 _ANSWER_S = 300.0  # splitting a batch takes several requests; each has its own time limit
 _MAX_RETRY_AFTER_S = 300.0
 _NS_PER_S = 1_000_000_000
@@ -89,7 +93,8 @@ class InfluxUplink:
 
     def __init__(self, context: Context, params: InfluxParams) -> None:
         self._params = params
-        self.limits = Limits(
+        self._window = Window(_BATCH_BYTES)  # one batch is on its way at a time: its size follows from what it takes
+        self._limits = Limits(
             rows=_ROWS, in_flight=1, in_flight_bytes=_BATCH_BYTES, answer_s=_ANSWER_S, rate=params.rate
         )
         self._site_id = context.site.id
@@ -106,6 +111,13 @@ class InfluxUplink:
         self._api: Any = None
         self._busy: set[asyncio.Future[Any]] = set()
         self._alive_s = float("-inf")  # monotonic: when it last said that it is there
+
+    @property
+    def limits(self) -> Limits:
+        """One batch, as large as the line carries in a moment."""
+        if self._window.size != self._limits.telemetry_bytes:
+            self._limits = replace(self._limits, telemetry_bytes=self._window.size)
+        return self._limits
 
     @property
     def counts(self) -> dict[str, int]:
@@ -153,7 +165,13 @@ class InfluxUplink:
         future = asyncio.get_running_loop().run_in_executor(self._threads, self._write, list(entries))
         self._busy.add(future)
         future.add_done_callback(self._busy.discard)
+        if entries[0].lane is Lane.TELEMETRY:
+            sent = self._window.send(sum(len(each.body) for each in entries), asyncio.get_running_loop().time())
+            future.add_done_callback(partial(self._written, sent))
         return future
+
+    def _written(self, sent: Sent, _: asyncio.Future[Delivery]) -> None:
+        self._window.answered(sent, asyncio.get_running_loop().time())
 
     def newest(self, readings: Sequence[Sequence[Any]], seq: int) -> None:  # noqa: ARG002 - the lines carry their instants
         """Write the lines that the history will write again: the same series, the same instants."""
@@ -167,7 +185,8 @@ class InfluxUplink:
 
     def _tell(self) -> None:
         """Write what has gathered, then what has gathered meanwhile; one request at a time."""
-        rows, self._newest_rows = self._newest_rows, []
+        most = self._window.size // _NEWEST_BYTES
+        rows, self._newest_rows = self._newest_rows[:most], self._newest_rows[most:]
         self._is_telling = bool(rows) and self._threads is not None
         if not self._is_telling:
             return

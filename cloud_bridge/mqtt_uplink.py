@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from cloud_bridge.encode import EncodeError, Encoder
+from cloud_bridge.mqtt_outlet import Outlet
 from cloud_bridge.places import Host, Prefix
 from cloud_bridge.requests import Requests
 from cloud_bridge.settings import Common, Seconds, Tls, is_loopback, wrong
@@ -25,10 +27,10 @@ from gateway.secret import SecretError, SecretRef
 
 _OPEN_S = 15.0  # for TCP, TLS, CONNACK and the PUBACK of the state
 _GOODBYE_S = 1.0
-_NEWEST_UNSENT_BYTES = 64_000  # newest values are left out where so much waits for a slow line
+_NEWEST_WAITING_BYTES = 64_000  # newest values are left out where so much waits for a slow line
 _REFUSES_ALL = frozenset({0x87, 0x97})  # not authorized, quota exceeded: no row is to blame
 _REFUSED_ALL_S = 10.0
-_IN_FLIGHT_BYTES = 400_000  # an alarm must not queue behind more than this in a slow socket
+_IN_FLIGHT_BYTES = 400_000  # as in the outbox
 
 
 class MqttParams(Common):
@@ -43,7 +45,7 @@ class MqttParams(Common):
     insecure: bool = False  # plaintext over a network: everything can be read and forged on the way
     prefix: Prefix = "shouwang"
     window: int = Field(default=100, ge=20, le=1000)  # messages without a PUBACK
-    max_message: int = Field(default=32_768, ge=8_192, le=61_440)  # bytes of a telemetry message
+    max_message: int = Field(default=8_192, ge=8_192, le=61_440)  # bytes of a telemetry message: an alarm waits for one
     answer: Seconds = Field(default=20.0, ge=2, le=300)  # without a PUBACK for so long, the session is given up
     keepalive: Seconds = Field(default=30.0, ge=5, le=600)
     version: Literal["auto", "5", "3.1.1"] = "auto"  # auto: MQTT 5, or 3.1.1 where the broker does not speak it
@@ -74,22 +76,32 @@ class MqttUplink:
         gateway_id = context.site.id
         self._client_id = params.client_id or f"shouwang-{gateway_id}"
         self._encoder = Encoder(gateway_id, context.epoch, params.prefix, params.max_message, context.selection)
-        self.limits = Limits(
+        self._limits = Limits(
             rows=1,
             in_flight=params.window,
             in_flight_bytes=_IN_FLIGHT_BYTES,
             answer_s=params.answer,
+            telemetry_bytes=0,
             rate=params.rate,
         )
         self._selection = context.selection
         self.counts = {"not_selected": 0, "newest": 0, "newest_left_out": 0, "unheard": 0}
         self._requests = Requests(context, params.prefix, self.counts) if params.commands else None
         self._link: MqttLink | None = None
+        self._outlet: Outlet | None = None
         self._session: asyncio.Task[None] | None = None
         self._is_open = False
         self._reason = ""  # why the session ended
         self._is_v5 = self._speaks_v5 = params.version != "3.1.1"
         self._unheard = 0  # of the sessions before this one
+
+    @property
+    def limits(self) -> Limits:
+        """As much telemetry in hand as the line takes in a few moments."""
+        size = 0 if self._outlet is None else self._outlet.window.size // 2
+        if size != self._limits.telemetry_bytes:
+            self._limits = replace(self._limits, telemetry_bytes=size)
+        return self._limits
 
     async def open(self) -> None:
         """Connect, and say that the gateway is online: the PUBACK of that shows that the broker takes messages."""
@@ -110,6 +122,7 @@ class MqttUplink:
         self._is_open, self._reason = False, ""
         hear = None if self._requests is None else self._requests.hear
         self._link = MqttLink(self._options(), on_message=hear, on_up=lambda _: up.set(), on_down=self._note)
+        self._outlet = Outlet(self._link)
         self._session = asyncio.create_task(self._link.run(), name="platform session")
         try:
             async with asyncio.timeout(_OPEN_S):
@@ -158,6 +171,7 @@ class MqttUplink:
 
     def deliver(self, entries: Sequence[OutboxEntry]) -> asyncio.Future[Delivery]:
         """Publish one row; it is accepted at the last PUBACK of its messages."""
+        assert self._outlet is not None
         assert self._link is not None
         (entry,) = entries
         answer: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
@@ -184,21 +198,19 @@ class MqttUplink:
             elif not waiting:
                 answer.set_result(Delivery(accepted=(entry.seq,)))
 
-        is_urgent = entry.lane is Lane.ALARM
-        for topic, payload, message_id in messages:
-            link.publish(
-                topic, payload, 1, is_urgent=is_urgent, properties=json_properties(message_id)
-            ).add_done_callback(acknowledged)
+        send = self._outlet.urgent if entry.lane is Lane.ALARM else self._outlet.queue
+        for message in messages:
+            send(message, acknowledged)
         return answer
 
     def newest(self, readings: Sequence[Sequence[Any]], seq: int) -> None:
-        """Publish the newest values with QoS 0: nobody waits for them."""
+        """Publish the newest values: nobody waits for them, but what is on the line is counted by its answers."""
         chosen = self._selection.readings(readings)
-        if self._link is None or self._link.unsent > _NEWEST_UNSENT_BYTES:
+        if self._outlet is None or self._outlet.waiting_bytes > _NEWEST_WAITING_BYTES:
             self.counts["newest_left_out"] += len(chosen)
             return
-        for topic, payload, message_id in self._encoder.newest(chosen, seq):
-            self._link.publish(topic, payload, 0, properties=json_properties(message_id))
+        for message in self._encoder.newest(chosen, seq):
+            self._outlet.queue(message, _nobody)
         self.counts["newest"] += len(chosen)
 
     def _failure(self, error: BaseException | str) -> UplinkError:
@@ -237,6 +249,10 @@ class MqttUplink:
         await asyncio.wait([session])
         if not session.cancelled():
             session.exception()  # known already: it ended the session
+
+
+def _nobody(_: asyncio.Future[None]) -> None:
+    """A newest value that was not taken comes again with the history."""
 
 
 def _build(context: Context, params: Any) -> MqttUplink:

@@ -203,7 +203,11 @@ class Pump:
     def _send_lane(self, lane: Lane, room: int) -> int:
         """Start deliveries of the next rows; how many rows."""
         limits, flight = self._uplink.limits, self._flights[lane]
-        space = limits.in_flight_bytes - flight.bytes + (self._held.bytes if lane is Lane.ALARM else 0)
+        if lane is Lane.ALARM:
+            most = limits.in_flight_bytes + self._held.bytes
+        else:
+            most = min(limits.in_flight_bytes, limits.telemetry_bytes)
+        space = most - flight.bytes
         if room <= 0 or space <= 0:
             return 0
         wanted = room * limits.rows
@@ -216,7 +220,7 @@ class Pump:
             self._deliver(lane, going[start : start + limits.rows])
         if lane is Lane.TELEMETRY:
             self._rate.spend(-(-len(entries) // limits.rows))
-            if len(entries) < wanted and 2 * flight.bytes < limits.in_flight_bytes:  # all there was
+            if len(entries) < wanted and 2 * flight.bytes < most:  # all there was
                 self._linger_until_s = asyncio.get_running_loop().time() + _LINGER_S
         return len(entries)
 

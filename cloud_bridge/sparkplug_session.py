@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
+from cloud_bridge.narrow import Sent, Window
 from cloud_bridge.sparkplug_messages import Composer, Message, Row, Seen
 from cloud_bridge.sparkplug_roster import TooManyStraysError
 
 _MESSAGES = 500  # without a PUBACK
-_BYTES = 200_000  # of them: an alarm must not queue behind more than this in a slow socket
+_MOST_BYTES = 200_000  # of them, on the best of lines
+_OVERHEAD = 100  # of a PUBLISH with its topic
 _BATCH = 2_000  # readings that are gathered by device before they are sent
 _A_TURN = 100  # messages; then the loop gets its turn
 _REBIRTH_S = 5.0  # at most one rebirth in so long: a birth of thousands of devices is a megabyte
@@ -84,7 +86,8 @@ class Session:
         self._bd_seq = bd_seq
         self._now_ms = now_ms
         self._seq = 0
-        self._unacked = self._bytes = 0
+        self._unacked = 0
+        self.window = Window(_MOST_BYTES)
         self._urgent: deque[Message] = deque()
         self._births: Iterator[Message] = iter(())
         self._newest: Iterator[Message] = iter(())
@@ -184,7 +187,7 @@ class Session:
     def _fill(self) -> None:
         self._is_filling = False
         for _ in range(_A_TURN):
-            if self._is_over or (not self._urgent and (self._unacked >= _MESSAGES or self._bytes >= _BYTES)):
+            if self._is_over or (not self._urgent and (self._unacked >= _MESSAGES or self.window.is_full)):
                 return
             message = self._next()
             if message is None:
@@ -238,20 +241,20 @@ class Session:
         self._seq = (self._seq + 1) % 256
         body: bytes = payload.SerializeToString()
         self._unacked += 1
-        self._bytes += len(body)
         for job in message.jobs:
             job.sent()
         if message.verb == "NDATA":
             for job in message.jobs:
                 job.told()
+        sent = self.window.send(len(body) + _OVERHEAD, asyncio.get_running_loop().time())
         proof = self._publish(self._topic(message.verb, message.device), body)
-        proof.add_done_callback(partial(self._taken, message.jobs, len(body)))
+        proof.add_done_callback(partial(self._taken, message.jobs, sent))
         return proof
 
-    def _taken(self, jobs: tuple[Job, ...], size: int, proof: asyncio.Future[None]) -> None:
+    def _taken(self, jobs: tuple[Job, ...], sent: Sent, proof: asyncio.Future[None]) -> None:
         error = None if proof.cancelled() else proof.exception()
         self._unacked -= 1
-        self._bytes -= size
+        self.window.answered(sent, asyncio.get_running_loop().time())
         for job in jobs:
             if error is None and not proof.cancelled():
                 job.acknowledged()

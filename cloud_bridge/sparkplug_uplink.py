@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,11 +50,12 @@ class SparkplugUplink:
         self._composer = Composer(self._roster, context.site.id, context.epoch, params.max_message, self._counts)
         self._number = BirthNumber(context.data_dir, f"{params.host}/{params.group}/{self._node}")
         self._answer_s = params.commands.answer if params.commands else _ANSWER_S
-        self.limits = Limits(
+        self._limits = Limits(
             rows=1,
             in_flight=params.window,
             in_flight_bytes=_IN_FLIGHT_BYTES,
             answer_s=params.answer,
+            telemetry_bytes=0,
             rate=params.rate,
         )
         self._pace = RateLimit(2 * PER_S, context.clock.now().mono_s)
@@ -67,6 +69,14 @@ class SparkplugUplink:
         self._asks: set[asyncio.Task[None]] = set()
         self._reason = ""  # why the broker ended the session
         self._left = ""  # why we did
+
+    @property
+    def limits(self) -> Limits:
+        """As much telemetry in hand as the line takes in a few moments."""
+        size = 0 if self._session is None else self._session.window.size // 2
+        if size != self._limits.telemetry_bytes:
+            self._limits = replace(self._limits, telemetry_bytes=size)
+        return self._limits
 
     @property
     def counts(self) -> Mapping[str, int]:

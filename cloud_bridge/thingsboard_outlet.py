@@ -11,10 +11,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from cloud_bridge.narrow import Sent, Window
 from cloud_bridge.thingsboard_encode import OWN_TELEMETRY, TELEMETRY, Publication
 from cloud_bridge.thingsboard_limits import Limits, Pace
 
 _TELEMETRY = frozenset({TELEMETRY, OWN_TELEMETRY})
+
+_MOST_BYTES = 1_000_000  # on the way on the best of lines
+_OVERHEAD = 40  # of a PUBLISH, beside its topic and payload
+_LOOK_S = 0.05
 
 Publish = Callable[[Publication], asyncio.Future[None]]
 
@@ -32,6 +37,7 @@ class Outlet:
     def __init__(self, publish: Publish, window: int, limits: Limits) -> None:
         self._publish = publish
         self._window = window
+        self.line = Window(_MOST_BYTES)
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Queued] = deque()
         self._open: dict[asyncio.Future[None], float] = {}  # published when, oldest first
@@ -46,13 +52,18 @@ class Outlet:
         self._telemetry = Pace(limits.telemetry, now_s)
         self._points = Pace(limits.points, now_s)
 
+    @property
+    def waiting(self) -> int:
+        """Messages whose turn has not come."""
+        return len(self._queue)
+
     def oldest_s(self) -> float:
         """For how long the oldest message has had no PUBACK."""
         return self._loop.time() - next(iter(self._open.values()), self._loop.time())
 
     def wait_s(self) -> float:
-        """Seconds until the platform's limits let one more message go that is no telemetry."""
-        return self._messages.wait_s(self._loop.time())
+        """Seconds until the line and the platform's limits let one more message go that is no telemetry."""
+        return max(self._messages.wait_s(self._loop.time()), _LOOK_S if self.line.is_full else 0.0)
 
     def say(self, message: Publication, points: int = 1) -> asyncio.Future[None]:
         """Publish now, whatever waits."""
@@ -64,7 +75,8 @@ class Outlet:
             self._messages.spend(now_s)
         ack = self._publish(message)
         self._open[ack] = now_s
-        ack.add_done_callback(self._acknowledged)
+        sent = self.line.send(_size(message), now_s)
+        ack.add_done_callback(partial(self._acknowledged, sent))
         return ack
 
     def queue(self, begin: Callable[[], None], message: Publication, points: int) -> asyncio.Future[None]:
@@ -84,12 +96,13 @@ class Outlet:
             if not future.done():
                 future.set_exception(error)
 
-    def _acknowledged(self, ack: asyncio.Future[None]) -> None:
+    def _acknowledged(self, sent: Sent, ack: asyncio.Future[None]) -> None:
         self._open.pop(ack, None)
+        self.line.answered(sent, self._loop.time())
         self._drain()
 
     def _drain(self) -> None:
-        while self._queue and len(self._open) < self._window:
+        while self._queue and len(self._open) < self._window and not self.line.is_full:
             first = self._queue[0]
             wait_s = self._wait_s(first)
             if wait_s > 0:
@@ -109,6 +122,10 @@ class Outlet:
         if next_.message.topic not in _TELEMETRY:
             return self._messages.wait_s(now_s)
         return max(self._telemetry.wait_s(now_s), self._points.wait_s(now_s, next_.points))
+
+
+def _size(message: Publication) -> int:
+    return len(message.topic) + len(message.payload) + _OVERHEAD
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

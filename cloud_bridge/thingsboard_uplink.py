@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,7 @@ _ANSWER_S = 3_600.0  # of a row: each of its messages has its own deadline, a sl
 _LOOK_S = 0.5
 _REFUSES_ALL = frozenset({0x87, 0x97})  # not authorized, quota exceeded: no row is to blame
 _REFUSED_ALL_S = 10.0
+_NEWEST_WAITING = 1_000  # messages: newest values are left out where so many wait for a slow line or platform
 _FORGIVEN_AFTER = 1_000  # rows accepted until newest values are tried again
 
 
@@ -64,11 +66,12 @@ class ThingsboardUplink:
         self._reconcile = Reconcile(self._encoder, context.site, context.epoch)
         default_s = params.commands.answer if params.commands else 10.0
         self._calls = Calls(self._encoder, context.ask, self._reply, default_s, context.clock)
-        self.limits = Limits(
+        self._limits = Limits(
             rows=1,
             in_flight=params.window,
             in_flight_bytes=_IN_FLIGHT_BYTES,
             answer_s=_ANSWER_S,
+            telemetry_bytes=0,
             rate=params.rate,
         )
         self._is_v5 = self._speaks_v5 = params.version != "3.1.1"
@@ -89,6 +92,14 @@ class ThingsboardUplink:
         self._newest: set[asyncio.Future[None]] = set()
         self._name = ""  # of the session
         self._reason = ""  # why it ended
+
+    @property
+    def limits(self) -> Limits:
+        """As much telemetry in hand as the line takes in a few moments."""
+        size = 0 if self._outlet is None else self._outlet.line.size // 2
+        if size != self._limits.telemetry_bytes:
+            self._limits = replace(self._limits, telemetry_bytes=size)
+        return self._limits
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -265,7 +276,7 @@ class ThingsboardUplink:
         outlet = self._outlet
         if outlet is None or self._link is None or not self._link.is_up:
             return
-        if self._accepted < self._withheld_until:
+        if self._accepted < self._withheld_until or outlet.waiting > _NEWEST_WAITING:
             self._withheld += len(readings)
             return
         with contextlib.suppress(KeyError, TypeError, ValueError, IndexError, AttributeError):

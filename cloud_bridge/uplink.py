@@ -41,6 +41,7 @@ class Limits:
     in_flight: int  # deliveries without an answer
     in_flight_bytes: int  # bodies without an answer, as they lie in the outbox
     answer_s: float  # without an answer for so long, the session is given up
+    telemetry_bytes: int = 1 << 31  # as in_flight_bytes, of telemetry alone: a narrow line takes less of it
     rate: float = 0.0  # telemetry deliveries per second; 0 is unlimited
 
 
