@@ -90,11 +90,13 @@ def bridge(
     from gateway.app.logs import set_up_logs  # noqa: PLC0415
     from gateway.app.memory import give_back_memory, keep_memory_small  # noqa: PLC0415
     from gateway.app.signals import until_told  # noqa: PLC0415
+    from gateway.app.slim import for_uplinks  # noqa: PLC0415
 
     set_up_logs()
     die_first()
     keep_memory_small()
-    site = read_apart(lambda: _load(config, "zh", tells_warnings=not wake_from_stdin))  # its parent has told them
+    tells = not wake_from_stdin  # else its parent has told them
+    site = read_apart(lambda: for_uplinks(_load(config, "zh", tells_warnings=tells)))
     give_back_memory()
     try:
         asyncio.run(until_told(run_bridge(site, data_dir or site.data_dir, wake_fd=0 if wake_from_stdin else None)))
