@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.model import Condition, Device, DeviceParams, Place, Rule, Site, Watched
+from gateway.model import Condition, Device, DeviceParams, Place, Point, Rule, Site, Watched
 
 _NO_PARAMS = DeviceParams(None, None)
 _NOTHING = Condition("")
@@ -31,12 +31,30 @@ def for_uplinks(site: Site) -> Site:
 def _device(device: Device, share: Share) -> Device:
     device_id = share(device.id)
     points = tuple(
-        replace(each, id=share(each.id), device_id=device_id, name=share(each.name), params=None, operate=None)
+        Point(
+            share(each.id),
+            device_id,
+            share(each.name),
+            each.type,
+            each.unit,
+            title=each.title,
+            is_writable=each.is_writable,
+            is_personal=each.is_personal,
+        )
         for each in device.points
     )
-    place = Place(*map(share, device.place))
-    return replace(
-        device, id=device_id, title=share(device.title), place=place, points=points, params=_NO_PARAMS, snapshot=""
+    at = device.place
+    place = Place(share(at.text), share(at.building), zone=share(at.zone))
+    return Device(
+        id=device_id,
+        kind=device.kind,
+        title=share(device.title),
+        place=place,
+        profile=device.profile,
+        bus_id=device.bus_id,
+        offline_after_s=None,
+        points=points,
+        params=_NO_PARAMS,
     )
 
 
