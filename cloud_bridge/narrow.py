@@ -60,6 +60,8 @@ class Window:
     def _learn(self, size: int, took_s: float) -> None:
         if size <= _LEAST_BYTES:
             self._slowest_s = took_s
+        elif took_s < self._slowest_s:
+            self._slowest_s = 0.0  # it was a hitch, not the line
         target_s = max(TARGET_S, self._slowest_s + _OWN_S)
         fits = int(size * min(target_s / took_s, _MOST_CHANGE))
         if took_s > target_s:
