@@ -20,6 +20,7 @@ _MESSAGES = 500  # without a PUBACK
 _MOST_BYTES = 200_000  # of them, on the best of lines
 _OVERHEAD = 100  # of a PUBLISH with its topic
 _BATCH = 2_000  # readings that are gathered by device before they are sent
+_NEWEST = 20  # lots of newest values that wait; more are left out: history brings them, or later ones
 _A_TURN = 100  # messages; then the loop gets its turn
 _REBIRTH_S = 5.0  # at most one rebirth in so long: a birth of thousands of devices is a megabyte
 _CATCH_UP_S = 1.0
@@ -90,7 +91,7 @@ class Session:
         self.window = Window(_MOST_BYTES)
         self._urgent: deque[Message] = deque()
         self._births: Iterator[Message] = iter(())
-        self._newest: Iterator[Message] = iter(())
+        self._newest: deque[Iterator[Message]] = deque()
         self._rows: deque[Row] = deque()
         self._telling: tuple[Iterator[Message], tuple[Job, ...]] = (iter(()), ())
         self._timers: set[asyncio.TimerHandle] = set()
@@ -151,14 +152,11 @@ class Session:
 
     def newest(self, readings: Sequence[Seen], seq: int) -> None:
         """Send before the rows that wait."""
-        before = self._newest
-        self._newest = self._chain(before, self._composer.newest(readings, seq, self._now_ms()))
+        if len(self._newest) >= _NEWEST:
+            self._counts["newest_left_out"] += len(readings)
+            return
+        self._newest.append(self._composer.newest(readings, seq, self._now_ms()))
         self._fill_soon()
-
-    @staticmethod
-    def _chain(*parts: Iterator[Message]) -> Iterator[Message]:
-        for part in parts:
-            yield from part
 
     def stop(self) -> None:
         """Nothing more goes out: an NDEATH is the last word. What is under way may still be acknowledged."""
@@ -199,10 +197,14 @@ class Session:
     def _next(self) -> Message | None:
         if self._urgent:
             return self._urgent.popleft()
-        for lot in (self._births, self._newest):
-            message = next(lot, None)
+        message = next(self._births, None)
+        if message is not None:
+            return message
+        while self._newest:
+            message = next(self._newest[0], None)
             if message is not None:
                 return message
+            self._newest.popleft()
         while True:
             telling, jobs = self._telling
             message = next(telling, None)
@@ -270,5 +272,5 @@ class Session:
 
     def _catch_up(self) -> None:
         self._is_catching_up = False
-        self._newest = self._chain(self._newest, self._composer.catch_up(self._now_ms()))
+        self._newest.append(self._composer.catch_up(self._now_ms()))
         self._fill_soon()

@@ -34,7 +34,16 @@ _IN_FLIGHT_BYTES = 100_000  # as in the outbox: some 12,000 readings, 300 kB of 
 _WAITED = timedelta(seconds=2)  # a row this much older than the session had to wait for it
 _ANSWER_S = 10.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COUNTS = ("births", "rebirths", "historical", "not_selected", "commands", "commands_refused", "commands_dropped")
+_COUNTS = (
+    "births",
+    "rebirths",
+    "historical",
+    "newest_left_out",
+    "not_selected",
+    "commands",
+    "commands_refused",
+    "commands_dropped",
+)
 
 
 class SparkplugUplink:

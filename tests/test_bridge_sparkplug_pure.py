@@ -220,6 +220,35 @@ async def test_a_row_without_room_fails_alone_and_its_neighbours_arrive() -> Non
     assert not view.wrong
 
 
+async def test_newest_values_that_a_line_does_not_take_are_left_out() -> None:
+    """However many of them are told while no answer comes, few wait; all are counted, and the session goes on."""
+    made, counts = composer()
+    proofs: list[asyncio.Future[None]] = []
+    answers = False
+
+    def publish(_topic: str, _payload: bytes) -> asyncio.Future[None]:
+        proof: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if answers:
+            proof.set_result(None)
+        else:
+            proofs.append(proof)
+        return proof
+
+    counts |= {"births": 0, "rebirths": 0, "newest_left_out": 0}
+    session = Session(made, publish, topic=lambda verb, of: verb + of, bd_seq=0, now_ms=lambda: NOW_MS, counts=counts)
+    session.begin()
+    session.window.size = 1  # nothing more until there is an answer
+    for seq in range(3_000):
+        session.newest([Seen(POINT, seq, NOW_MS + seq, Quality.GOOD)], seq)
+    assert counts["newest_left_out"] >= 2_900
+    answers = True
+    ends: list[Exception | None] = []
+    session.row(Row(3_001, [Seen(POINT, 1, NOW_MS, Quality.GOOD)], False, Job(ends.append)))
+    proofs[0].set_result(None)
+    await until(lambda: ends == [None], "the row behind them")
+    session.end(ConnectionError())
+
+
 def test_strict_needs_a_host_that_tells() -> None:
     """QoS 0 without a primary host has no proof of anything: refused at the configuration, E480."""
     with pytest.raises(ValueError, match="primary_host"):
