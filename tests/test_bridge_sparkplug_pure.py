@@ -226,7 +226,7 @@ async def test_newest_values_that_a_line_does_not_take_are_left_out() -> None:
     proofs: list[asyncio.Future[None]] = []
     answers = False
 
-    def publish(_topic: str, _payload: bytes) -> asyncio.Future[None]:
+    def publish(topic: str, payload: bytes) -> asyncio.Future[None]:  # noqa: ARG001 - names of the protocol
         proof: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if answers:
             proof.set_result(None)
