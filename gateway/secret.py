@@ -36,23 +36,29 @@ class SecretRef(BaseModel):
         Raises:
             SecretError: there is no such file, variable or credential, or it holds more than one line.
         """
+        secret = self.text()
+        if any(ord(each) < ord(" ") or ord(each) == _DELETE for each in secret):
+            # libraries refuse these in a header or a password by an error that quotes all of it
+            where = f"the environment variable {self.env}" if self.env is not None else f"the secret {self._path()}"
+            raise SecretError(f"{where} holds more than one line, or control characters: leave only the secret there")
+        return secret
+
+    def text(self) -> str:
+        """All of it, also several lines, without the last line end.
+
+        Raises:
+            SecretError: there is no such file, variable or credential.
+        """
         if self.env is not None:
             if self.env not in os.environ:
                 raise SecretError(f"the environment variable {self.env} is not set")
-            return _one_line(os.environ[self.env], f"the environment variable {self.env}")
-        if self.credential is not None:
-            path = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / self.credential
-        else:
-            path = Path(str(self.file))
+            return os.environ[self.env]
         try:
-            secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+            return self._path().read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise SecretError(f"cannot read the secret {path}: {type(error).__name__}") from None
-        return _one_line(secret, f"the secret {path}")
+            raise SecretError(f"cannot read the secret {self._path()}: {type(error).__name__}") from None
 
-
-def _one_line(secret: str, where: str) -> str:
-    """Libraries refuse control characters in a header or a password by an error that quotes all of it."""
-    if any(ord(each) < ord(" ") or ord(each) == _DELETE for each in secret):
-        raise SecretError(f"{where} holds more than one line, or control characters: leave only the secret there")
-    return secret
+    def _path(self) -> Path:
+        if self.credential is not None:
+            return Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / self.credential
+        return Path(str(self.file))

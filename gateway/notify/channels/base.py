@@ -136,7 +136,7 @@ def secret(text: str) -> str:
     if kind not in _SECRETS:
         return text
     try:
-        return SecretRef(**{kind: name}).read().strip()
+        return SecretRef(**{kind: name}).text().strip()
     except SecretError as error:
         raise NeverError("读不到地址或口令", str(error), is_setup=True) from None
 

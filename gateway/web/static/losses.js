@@ -10,6 +10,7 @@ export const COUNTERS = {
   passes_not_stored: ["门禁记录没有存下", "Door records not stored"],
   steps_not_stored: ["判断结果没有存下", "Decisions not stored"],
   outbox_dropped_readings: ["空间不够,丢弃未上传的读数", "Out of room: readings dropped"],
+  outbox_lost_rows: ["数据库损坏,丢失未上传的数据行", "Database damaged: rows not yet sent are lost"],
   modbus_records_missed: ["门禁刷卡太快,有记录没读到", "Door records missed: too many between two polls"],
   pulses_overtaken: ["开门到时没有恢复:另有联动需要它开着", "A pulse not ended: something else needs the output"],
   mqtt_subscribe_failed: ["订阅失败", "Subscription failed"],
