@@ -21,8 +21,8 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import site
-from gateway.__main__ import app
 from gateway.app.watchdog import Watchdog
+from gateway.cli import app
 from simulators.broker import MosquittoBroker
 from tests.support_bridge import free_port, until
 from tests.support_broker import mosquitto, mosquitto_with, need  # noqa: F401

@@ -36,10 +36,10 @@ def _tell(read: Callable[[], Site], writer: int) -> None:
         with os.fdopen(writer, "wb") as pipe:
             pickle.dump(read(), pipe, pickle.HIGHEST_PROTOCOL)
         code = 0
+    except SystemExit as error:  # what is wrong has been told
+        code = error.code if isinstance(error.code, int) and error.code else 1
     except BaseException as error:  # noqa: BLE001 - the child ends here, whatever it is; its code tells
-        code = int(getattr(error, "exit_code", 1) or 1)
-        if not hasattr(error, "exit_code"):
-            sys.excepthook(type(error), error, error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
