@@ -16,7 +16,6 @@ from gateway.store.database import open_gateway
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _PER_COMMIT = 2_000  # rows
-_POINTS = 2_000
 
 
 def configure(lab: Lab, uplinks: Mapping[str, str], plan: site.Plan | None = None) -> Path:
@@ -29,12 +28,12 @@ def configure(lab: Lab, uplinks: Mapping[str, str], plan: site.Plan | None = Non
     return config
 
 
-def readings(first: int, count: int) -> Sequence[Reading]:
-    """``count`` readings of many points, a millisecond apart, numbered on from ``first``."""
+def readings(first: int, count: int, buildings: int = 2) -> Sequence[Reading]:
+    """``count`` readings of a thousand points a building, a millisecond apart, numbered on from ``first``."""
     found = []
     for number in range(first, first + count):
         at = START + timedelta(milliseconds=number)
-        room = site.address(number % 1_000, 1 + number % _POINTS // 1_000)
+        room = site.address(number % site.ROOMS_PER_BUILDING, 1 + number // site.ROOMS_PER_BUILDING % buildings)
         found.append(Reading(f"{room}/env/v", 20 + number % 100 / 10, at, at))
     return found
 
