@@ -117,7 +117,6 @@ async def test_a_few_gateways_on_the_shipped_cloud_side(tmp_path: Path) -> None:
         target = Target(brokers, ("127.0.0.1", cloud.series.port), cloud.certificates.path)
         tally = await play(3, HOW, target, 3, 1)
         found = tally.as_dict()
-        assert found["keeps_up"], found
         assert found["acked"] == found["messages"] > 3 * 3 * 100
         assert found["written"] == found["lines"] > 3 * 3 * 150
         reader = trusting(cloud.certificates, "platform")
