@@ -1,4 +1,4 @@
-"""What ``type: sparkplug`` of an uplink can be told, and the MQTT session that follows from it."""
+"""What ``type: sparkplug`` of an uplink can be told."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from cloud_bridge.mqtt_uplink import MqttParams
-from cloud_bridge.settings import Tls, wrong
-from cloud_bridge.uplink import UplinkError
-from gateway.mqtt_link import LinkOptions, TlsOptions
-from gateway.secret import SecretError
+from cloud_bridge.broker import BrokerParams
+from cloud_bridge.settings import wrong
 
 
 def _id(value: str) -> str:
@@ -28,11 +25,12 @@ def _id(value: str) -> str:
 SparkplugId = Annotated[str, AfterValidator(_id)]
 
 
-class SparkplugParams(MqttParams):
+class SparkplugParams(BrokerParams):
     """``type: sparkplug`` of an uplink: the broker as of ``type: mqtt``, and who we are there."""
 
     prefix: Literal["spBv1.0"] = "spBv1.0"  # the namespace, fixed by the specification
     version: Literal["3.1.1"] = "3.1.1"  # of MQTT: hosts of every age understand its sessions
+    max_message: int = Field(default=8_192, ge=8_192, le=61_440)  # bytes of a telemetry message: an alarm waits for one
     window: int = Field(default=1000, ge=20, le=5000)  # rows under way: the more, the more of a device in one message
     group: SparkplugId = Field(default="shouwang", min_length=1)
     node: SparkplugId = ""  # "" means the gateway's id
@@ -50,29 +48,3 @@ class SparkplugParams(MqttParams):
                 "add primary_host: the host's id, or remove strict",
             )
         return self
-
-    def link(self, client_id: str, will: tuple[str, bytes]) -> LinkOptions:
-        """The session's options.
-
-        Raises:
-            UplinkError: a secret can't be read.
-        """
-        tls = None
-        try:
-            password = self.password.read() if self.password else ""
-        except SecretError as error:
-            raise UplinkError(str(error)) from error
-        if not self.is_plaintext:
-            files = self.tls or Tls()
-            tls = TlsOptions(files.ca or None, files.cert or None, files.key or None)
-        return LinkOptions(
-            host=self.host,
-            port=self.port or (1883 if self.is_plaintext else 8883),
-            client_id=self.client_id or client_id,
-            username=self.username,
-            password=password,
-            tls=tls,
-            keepalive_s=int(self.keepalive),
-            will=will,
-            is_will_retained=False,
-        )

@@ -1,6 +1,7 @@
 """A Sparkplug B edge node: the site's devices, births and deaths, data live and historical, commands.
 
-The session on the wire is `sparkplug_session`, what messages hold `sparkplug_messages`, the host `sparkplug_host`.
+The MQTT session is `broker_session`, what goes over it `sparkplug_session`, what messages hold `sparkplug_messages`,
+the host `sparkplug_host`.
 QoS 1 unless ``strict``: what is settled has its PUBACK (ADR 0019).
 """
 
@@ -9,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cloud_bridge import encode, sparkplug_commands
 from cloud_bridge import sparkplug_payload as wire
 from cloud_bridge.ask import MAX_OPEN, PER_S, Answer, Code, Request
+from cloud_bridge.broker_session import BrokerSession, Will
 from cloud_bridge.pace import RateLimit
 from cloud_bridge.sparkplug_bdseq import BirthNumber
 from cloud_bridge.sparkplug_host import Barrier, HostState
@@ -23,13 +24,11 @@ from cloud_bridge.sparkplug_messages import Composer, Row, Seen, death, seen
 from cloud_bridge.sparkplug_params import SparkplugParams
 from cloud_bridge.sparkplug_roster import Roster, TooManyStraysError
 from cloud_bridge.sparkplug_session import Job, Session
-from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
+from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind, on_line
 from gateway.model import Delivery, Lane, OutboxEntry, Verb
-from gateway.mqtt_link import LinkError, Message, MqttLink
+from gateway.mqtt_link import LinkError, Message
 
-_OPEN_S = 15.0  # for TCP, TLS, CONNACK, SUBACK; and again for the proof of the NBIRTH
 _HOST_S = 30.0  # the primary host is waited for so long at a time, then the status says so
-_GOODBYE_S = 1.0
 _IN_FLIGHT_BYTES = 100_000  # as in the outbox: some 12,000 readings, 300 kB of messages
 _WAITED = timedelta(seconds=2)  # a row this much older than the session had to wait for it
 _ANSWER_S = 10.0
@@ -70,21 +69,17 @@ class SparkplugUplink:
         self._pace = RateLimit(2 * PER_S, context.clock.now().mono_s)
         self._bd_seq = 0
         self._opened_at = _EPOCH
-        self._link: MqttLink | None = None
-        self._running: asyncio.Task[None] | None = None
+        self._broker = BrokerSession(params, f"shouwang-spb-{self._node}", on_message=self._heard, on_down=self._note)
         self._session: Session | None = None
         self._host = HostState()
         self._barrier: Barrier | None = None
         self._asks: set[asyncio.Task[None]] = set()
-        self._reason = ""  # why the broker ended the session
-        self._left = ""  # why we did
+        self._left = ""  # why we have ended the session
 
     @property
     def limits(self) -> Limits:
         """As much telemetry in hand as the line takes in a few moments."""
-        size = 0 if self._session is None else self._session.window.size // 2
-        if size != self._limits.telemetry_bytes:
-            self._limits = replace(self._limits, telemetry_bytes=size)
+        self._limits = on_line(self._limits, self._session.window if self._session else None)
         return self._limits
 
     @property
@@ -103,24 +98,18 @@ class SparkplugUplink:
 
     async def open(self) -> None:
         """Connect, wait for the primary host, and announce the node; devices follow."""
-        self._reason = self._left = ""
+        self._left = ""
         self._host, self._barrier = HostState(), None
         self._bd_seq = await self._number.next()
-        will = self._topic("NDEATH"), death(self._bd_seq, self._now_ms())
-        options = self._params.link(f"shouwang-spb-{self._node}", will)
-        up = asyncio.Event()
-        link = self._link = MqttLink(options, on_message=self._heard, on_up=lambda _: up.set(), on_down=self._note)
-        self._running = asyncio.create_task(link.run(), name="sparkplug session")
-        try:
-            await self._within(up.wait(), _OPEN_S, "connecting")
-            await self._within(link.subscribe(self._filters()), _OPEN_S, "SUBSCRIBE")
-            if self._primary:
-                await self._within(self._host.came_online.wait(), _HOST_S, f"STATE online on {self._primary}")
-            self._opened_at = self._context.clock.now().utc
-            self._session = self._new_session()
-            await self._within(self._session.begin(), _OPEN_S, "NBIRTH")
-        except (LinkError, OSError) as error:
-            raise UplinkError(self._reason or str(error)) from error
+        broker = self._broker
+        will = Will(self._topic("NDEATH"), death(self._bd_seq, self._now_ms()), is_retained=False)
+        link = await broker.connect(will)
+        await broker.within(link.subscribe(self._filters()), "SUBSCRIBE")
+        if self._primary:
+            await broker.within(self._host.came_online.wait(), f"STATE online on {self._primary}", _HOST_S)
+        self._opened_at = self._context.clock.now().utc
+        self._session = self._new_session()
+        await broker.within(self._session.begin(), "NBIRTH")
 
     def _filters(self) -> list[tuple[str, int]]:
         filters = [(self._topic("NCMD"), 1)]
@@ -130,25 +119,9 @@ class SparkplugUplink:
             filters.append((self._primary, 1))
         return filters
 
-    async def _within(self, what: Any, seconds: float, name: str) -> None:
-        """Wait for ``what``, at most so long, and not beyond the session's end."""
-        assert self._running is not None
-        waiter = asyncio.ensure_future(what)
-        try:
-            await asyncio.wait([waiter, self._running], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if waiter.done():
-                waiter.result()
-                return
-            if self._running.done():
-                self._running.result()
-            raise UplinkError(f"the platform has not answered within {seconds:g} s: {name}")
-        finally:
-            waiter.cancel()
-
     def _new_session(self) -> Session:
         if self._params.strict:
-            link, filters = self._link, [(self._primary, 1)]
-            assert link is not None
+            link, filters = self._broker.link, [(self._primary, 1)]
             self._barrier = Barrier(lambda: link.subscribe(filters))
         return Session(
             self._composer,
@@ -160,65 +133,46 @@ class SparkplugUplink:
         )
 
     def _publish(self, topic: str, payload: bytes) -> asyncio.Future[None]:
-        assert self._link is not None
+        link = self._broker.link
         if self._barrier is None:
-            return self._link.publish(topic, payload, 1)
-        sent = self._link.publish(topic, payload, 0)
+            return link.publish(topic, payload, 1)
+        sent = link.publish(topic, payload, 0)
         return self._barrier.add() if sent.done() and sent.exception() is None else sent
 
-    def _note(self, reason: str) -> None:
-        self._reason = reason
+    def _note(self) -> None:
         if self._barrier is not None:
-            self._barrier.end(LinkError(reason))
+            self._barrier.end(LinkError(self._broker.reason))
 
     def _leave(self, why: str) -> None:
         """The primary host is gone: say so, and begin again elsewhere in time."""
-        assert self._link is not None
         self._left = why
         if self._session is not None:
             self._session.stop()
         self._say_dead()
-        self._link.end(why)
+        self._broker.link.end(why)
 
     def _say_dead(self) -> asyncio.Future[None]:
-        assert self._link is not None
-        return self._link.publish(self._topic("NDEATH"), death(self._bd_seq, self._now_ms()), 1, is_urgent=True)
+        dead = death(self._bd_seq, self._now_ms())
+        return self._broker.link.publish(self._topic("NDEATH"), dead, 1, is_urgent=True)
 
     async def ended(self) -> UplinkError:
         """Wait for the end of the session."""
-        assert self._running is not None
-        await asyncio.wait([self._running])
-        error = None if self._running.cancelled() else self._running.exception()
-        if error is not None and not isinstance(error, LinkError | OSError):
-            raise error
-        return self._failure(str(error))
+        return self._failure(await self._broker.ended())
 
-    def _failure(self, text: str) -> UplinkError:
-        """A session that the broker ended after it had worked may have ended because of a row."""
-        if self._left:
-            return UplinkError(self._left)
-        return UplinkError(self._reason or text, is_refusal=bool(self._reason))
+    def _failure(self, error: Exception) -> UplinkError:
+        return UplinkError(self._left) if self._left else self._broker.failure(error)
 
     async def close(self) -> None:
         """Say that the node is dead where that still works, and disconnect."""
-        running, self._running = self._running, None
-        if running is None:
-            return
         session, self._session = self._session, None
         if session is not None:
             session.stop()
-        if session is not None and not running.done():
-            with contextlib.suppress(LinkError, TimeoutError):
-                async with asyncio.timeout(_GOODBYE_S):
-                    await self._say_dead()
+        await self._broker.close(None if session is None else self._say_dead)
+        error = LinkError("the session ended")
         if self._barrier is not None:
-            self._barrier.end(LinkError("the session ended"))
-        running.cancel()
-        await asyncio.wait([running])
-        if not running.cancelled():
-            running.exception()  # known already: it ended the session
+            self._barrier.end(error)
         if session is not None:
-            session.end(LinkError("the session ended"))
+            session.end(error)
 
     # What goes out
 
@@ -235,7 +189,7 @@ class SparkplugUplink:
             elif isinstance(error, TooManyStraysError):
                 answer.set_result(Delivery(rejected={entry.seq: str(error)}))
             else:
-                answer.set_exception(self._failure(str(error)))
+                answer.set_exception(self._failure(error))
 
         try:
             is_selected = self._tell(entry, Job(finish))
@@ -276,8 +230,7 @@ class SparkplugUplink:
     # What comes in
 
     def _heard(self, message: Message) -> None:
-        assert self._link is not None
-        self._link.ack(message)
+        self._broker.link.ack(message)
         if message.topic == self._primary:
             self._hear_state(message.payload)
         elif self._session is not None:

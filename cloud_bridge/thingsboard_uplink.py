@@ -1,6 +1,6 @@
 """ThingsBoard's gateway API over MQTT: QoS 1, each row settled at the last PUBACK of its messages.
 
-The session is `gateway.mqtt_link`; the messages are `thingsboard_encode`'s, calls `thingsboard_calls`', who is
+The session is `broker_session`; the messages are `thingsboard_encode`'s, calls `thingsboard_calls`', who is
 connected `thingsboard_devices`', what the platform takes at once `thingsboard_outlet`'s.
 
 Attributes that people set on the platform are taken, acknowledged and counted, and change nothing here: a wish that
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,27 +19,22 @@ import orjson
 
 from cloud_bridge import thingsboard_encode as tb
 from cloud_bridge import thingsboard_limits
+from cloud_bridge.broker_session import BrokerSession
 from cloud_bridge.encode import EncodeError
-from cloud_bridge.settings import Tls
 from cloud_bridge.thingsboard_calls import Calls
 from cloud_bridge.thingsboard_devices import Devices
 from cloud_bridge.thingsboard_outlet import Outlet
 from cloud_bridge.thingsboard_reconcile import Reconcile
 from cloud_bridge.thingsboard_rpc import Session
 from cloud_bridge.thingsboard_settings import ThingsboardParams
-from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind
+from cloud_bridge.uplink import Context, Limits, UplinkError, UplinkKind, on_line
 from gateway import __version__
 from gateway.model import Delivery, Lane, OutboxEntry
-from gateway.mqtt_link import LinkError, LinkOptions, Message, MqttLink, TlsOptions
-from gateway.mqtt_options import UnansweredError, VersionRefusedError
-from gateway.secret import SecretError
+from gateway.mqtt_link import LinkError, Message, MqttLink
 
-_OPEN_S = 15.0  # for TCP, TLS, CONNACK, SUBACK and the PUBACK of the gateway's own attributes
 _IN_FLIGHT_BYTES = 64_000  # of the outbox: some 8,000 readings, as many messages in the worst case
 _ANSWER_S = 3_600.0  # of a row: each of its messages has its own deadline, a slow platform makes a row late
 _LOOK_S = 0.5
-_REFUSES_ALL = frozenset({0x87, 0x97})  # not authorized, quota exceeded: no row is to blame
-_REFUSED_ALL_S = 10.0
 _NEWEST_WAITING = 1_000  # messages: newest values are left out where so many wait for a slow line or platform
 _FORGIVEN_AFTER = 1_000  # rows accepted until newest values are tried again
 
@@ -52,7 +46,6 @@ class ThingsboardUplink:
         self._params = params
         self._clock = context.clock
         self._epoch = context.epoch
-        self._client_id = params.client_id or f"shouwang-{context.site.id}"
         is_plain = params.numbers_in_text == "plain"
         self._encoder = tb.Encoder(
             context.site,
@@ -74,14 +67,12 @@ class ThingsboardUplink:
             telemetry_bytes=0,
             rate=params.rate,
         )
-        self._is_v5 = self._speaks_v5 = params.version != "3.1.1"
         self._attributes = 0
         self._accepted = 0
         self._withheld_until = 0  # newest values, once they may have ended a session
         self._withheld = 0
-        self._link: MqttLink | None = None
+        self._session = BrokerSession(params, f"shouwang-{context.site.id}", on_message=self._take, on_down=self._note)
         self._outlet: Outlet | None = None
-        self._session: asyncio.Task[None] | None = None
         self._beside: list[asyncio.Task[None]] = []
         self._reset()
 
@@ -91,14 +82,11 @@ class ThingsboardUplink:
         self._rows = 0  # on their way
         self._newest: set[asyncio.Future[None]] = set()
         self._name = ""  # of the session
-        self._reason = ""  # why it ended
 
     @property
     def limits(self) -> Limits:
         """As much telemetry in hand as the line takes in a few moments."""
-        size = 0 if self._outlet is None else self._outlet.line.size // 2
-        if size != self._limits.telemetry_bytes:
-            self._limits = replace(self._limits, telemetry_bytes=size)
+        self._limits = on_line(self._limits, self._outlet.line if self._outlet else None)
         return self._limits
 
     @property
@@ -118,45 +106,17 @@ class ThingsboardUplink:
 
     async def open(self) -> None:
         """Connect, subscribe, and say who we are: the PUBACK of that shows that the platform takes messages."""
-        self._is_v5 = self._speaks_v5
-        try:
-            await self._open()
-        except UplinkError as error:
-            if self._params.version != "auto" or not isinstance(error.__cause__, VersionRefusedError):
-                raise
-            await self.close()
-            self._is_v5 = False
-            self._speaks_v5 = isinstance(error.__cause__, UnansweredError)  # then it is asked again next time
-            await self._open()
-
-    async def _open(self) -> None:
         self._reset()
         self._devices.begin()
         self._name = self._clock.now().utc.strftime("%Y%m%dT%H%M%S.%f")
-        up = asyncio.Event()
-        link = self._link = MqttLink(
-            self._options(), on_up=lambda _: up.set(), on_down=self._note, on_message=self._take
+        session = self._session
+        link = await session.connect()
+        await session.within(link.subscribe([(each, 1) for each in tb.SUBSCRIPTIONS]), "SUBSCRIBE")
+        outlet = self._outlet = Outlet(
+            lambda each: link.publish(each.topic, each.payload, 1), self._params.window, thingsboard_limits.Limits()
         )
-        self._session = asyncio.create_task(link.run(), name="thingsboard session")
-        try:
-            async with asyncio.timeout(_OPEN_S):
-                waiter = asyncio.create_task(up.wait())
-                await asyncio.wait([waiter, self._session], return_when=asyncio.FIRST_COMPLETED)
-                waiter.cancel()
-                if self._session.done():
-                    self._session.result()
-                await link.subscribe([(each, 1) for each in tb.SUBSCRIPTIONS])
-                outlet = self._outlet = Outlet(
-                    lambda each: link.publish(each.topic, each.payload, 1),
-                    self._params.window,
-                    thingsboard_limits.Limits(),
-                )
-                outlet.say(self._encoder.limits_request())
-                await outlet.say(self._encoder.own(__version__))
-        except TimeoutError:
-            raise UplinkError(f"the platform has not answered within {_OPEN_S:g} s of connecting") from None
-        except (LinkError, OSError) as error:
-            raise UplinkError(self._reason or str(error)) from error
+        outlet.say(self._encoder.limits_request())
+        await session.within(outlet.say(self._encoder.own(__version__)), "the gateway's own attributes")
         self._reconcile.begin(self._ask_back)
         self._beside = [
             asyncio.create_task(self._watch(outlet, link), name="thingsboard answers"),
@@ -166,29 +126,7 @@ class ThingsboardUplink:
             ),
         ]
 
-    def _options(self) -> LinkOptions:
-        params, tls = self._params, None
-        try:
-            username = params.token.read() if params.token else params.username
-            password = params.password.read() if params.password else ""
-            if not params.is_plaintext:
-                files = params.tls or Tls()
-                tls = TlsOptions(files.ca or None, files.cert or None, files.key or None)
-        except SecretError as error:
-            raise UplinkError(str(error)) from error
-        return LinkOptions(
-            host=params.host,
-            port=params.port or (1883 if params.is_plaintext else 8883),
-            client_id=self._client_id,
-            username=username,
-            password=password,
-            tls=tls,
-            keepalive_s=int(params.keepalive),
-            version=5 if self._is_v5 else 4,
-        )
-
-    def _note(self, reason: str) -> None:
-        self._reason = reason
+    def _note(self) -> None:
         is_refusal = not self._is_stalled
         self._is_blamed = self._devices.end(is_refusal=is_refusal)
         if is_refusal and self._newest:
@@ -274,7 +212,7 @@ class ThingsboardUplink:
     def newest(self, readings: Sequence[Sequence[Any]], seq: int) -> None:  # noqa: ARG002 - no ids there: the same instant is the same value
         """Send the newest values ahead of the history, which brings them again: best effort, nothing is settled."""
         outlet = self._outlet
-        if outlet is None or self._link is None or not self._link.is_up:
+        if outlet is None or not self._session.is_up:
             return
         if self._accepted < self._withheld_until or outlet.waiting > _NEWEST_WAITING:
             self._withheld += len(readings)
@@ -287,22 +225,14 @@ class ThingsboardUplink:
                     self._newest.add(ack)
                     ack.add_done_callback(self._newest.discard)
 
-    def _failure(self, error: BaseException | str) -> UplinkError:
-        """A session that the platform ended after it had worked may have ended because of a row."""
-        reason = getattr(error, "reason", 0)  # of a PUBACK of MQTT 5 that refuses
-        if reason:
-            is_all = reason in _REFUSES_ALL
-            pause_s = _REFUSED_ALL_S if is_all else 0.0
-            return UplinkError(str(error), retry_after_s=pause_s, is_refusal=not is_all, is_explicit=True)
-        is_refusal = bool(self._reason) and not self._is_stalled and not self._is_blamed
-        return UplinkError(self._reason or str(error), is_refusal=is_refusal)
+    def _failure(self, error: BaseException) -> UplinkError:
+        return self._session.failure(error, is_ours=self._is_stalled or self._is_blamed)
 
     # Down
 
     def _take(self, message: Message) -> None:
         """What the platform says. Acknowledged at once: it must not wait for an answer to take the next."""
-        if self._link is not None:
-            self._link.ack(message)
+        self._session.link.ack(message)
         topic = message.topic
         for beginning, take in self._takers:
             if topic.startswith(beginning):
@@ -356,25 +286,19 @@ class ThingsboardUplink:
 
     async def ended(self) -> UplinkError:
         """Wait for the end of the session."""
-        assert self._session is not None
-        await asyncio.wait([self._session])
-        error = None if self._session.cancelled() else self._session.exception()
-        if error is not None and not isinstance(error, LinkError | OSError):
-            raise error
-        return self._failure(error or "the session ended")
+        return self._failure(await self._session.ended())
 
     async def close(self) -> None:
         """End the session; ThingsBoard takes its devices for disconnected then."""
-        session, self._session = self._session, None
-        if session is None:
-            return
         beside, self._beside = self._beside, []
-        for task in (*beside, session):
+        for task in beside:
             task.cancel()
-        await asyncio.wait([*beside, session])
-        for task in (*beside, session):
+        if beside:
+            await asyncio.wait(beside)
+        for task in beside:
             if not task.cancelled():
                 task.exception()  # known already: it ended the session
+        await self._session.close()
         await self._calls.close()
         outlet, self._outlet = self._outlet, None
         if outlet is not None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from cloud_bridge.ask import Ask, refuse
+from cloud_bridge.narrow import Window
 from cloud_bridge.selection import Selection
 from cloud_bridge.settings import Common
 from gateway.clock import Clock
@@ -43,6 +44,12 @@ class Limits:
     answer_s: float  # without an answer for so long, the session is given up
     telemetry_bytes: int = 1 << 31  # as in_flight_bytes, of telemetry alone: a narrow line takes less of it
     rate: float = 0.0  # telemetry deliveries per second; 0 is unlimited
+
+
+def on_line(limits: Limits, window: Window | None) -> Limits:
+    """As much telemetry as the line takes in a few moments: half of what may be on it, as it lies in the outbox."""
+    size = 0 if window is None else window.size // 2
+    return limits if size == limits.telemetry_bytes else replace(limits, telemetry_bytes=size)
 
 
 class Uplink(Protocol):

@@ -173,7 +173,7 @@ async def test_a_letter_that_ends_the_session_blames_no_row(box: Box, tmp_path: 
 
 async def test_a_platform_without_room_blames_no_row(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """0x97 to one row, later ones are taken: no row is to blame, however often; it goes when there is room again."""
-    monkeypatch.setattr("cloud_bridge.mqtt_uplink._REFUSED_ALL_S", 0.05)
+    monkeypatch.setattr("cloud_bridge.broker_session._REFUSED_ALL_S", 0.05)
     box.readings(40)
     refused = 0
 

@@ -133,7 +133,7 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up(
         while await reader.read(1000):
             pass
 
-    monkeypatch.setattr("cloud_bridge.mqtt_uplink._OPEN_S", 0.3)
+    monkeypatch.setattr("cloud_bridge.broker_session._OPEN_S", 0.3)
     async with listening(hold) as port, bridging(site(tmp_path, up(port))):
         await until(lambda: connections >= 3, "another try")
         await until(lambda: "not answered" in str(box.status("cloud").get("error")), "the status")

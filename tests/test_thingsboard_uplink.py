@@ -9,6 +9,7 @@ import pytest
 
 from cloud_bridge import pace
 from gateway.model import Lane, Reading
+from gateway.mqtt_link import LinkError
 from tests.support_bridge import START, Box, Hangup, Packet, bridging, mosquitto, stand_in, until
 from tests.support_thingsboard import CABINET, DOOR, SMOKE, ear, house, name, pumping, up
 
@@ -194,14 +195,14 @@ async def test_a_row_is_blamed_only_where_nothing_else_may_have_ended_the_sessio
         return True
 
     async with stand_in(answer) as cloud, pumping(house(tmp_path), cloud.port) as uplink:
-        await until(lambda: uplink._reason, "the end of the session")
-        assert not uplink._failure("").is_refusal
+        await until(lambda: uplink._session.reason, "the end of the session")
+        assert not uplink._failure(LinkError("")).is_refusal
         bad.clear()
         await until(lambda: _connected(cloud.published) == {SMOKE, CABINET, DOOR}, "another session")
-        await until(lambda: not uplink._devices._introduced and not uplink._reason, "all are introduced")
+        await until(lambda: not uplink._devices._introduced and not uplink._session.reason, "all are introduced")
         box.readings(1)
-        await until(lambda: uplink._reason, "the end of that")
-        assert uplink._failure("").is_refusal
+        await until(lambda: uplink._session.reason, "the end of that")
+        assert uplink._failure(LinkError("")).is_refusal
 
 
 async def test_newest_values_that_end_the_session_cost_no_row_and_are_withheld(box: Box, tmp_path: Path) -> None:
