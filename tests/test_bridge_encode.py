@@ -128,6 +128,16 @@ def test_a_field_never_mixes_types() -> None:
     assert lines.without_value == 3
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_no_content_becomes_a_second_line(end: str) -> None:
+    """A name or a text that holds a whole line of its own stays inside its line: others take a line's end literally."""
+    forged = f"x{end}door,site=gw-1 open=1i 1"
+    line = lines_of(Series(forged, {forged: forged}, forged, "text")).reading(["p", forged, 1, 0, "good"])
+    assert line is not None
+    told = alarm_event(forged, orjson.loads(codec.alarm_body(*event(1))) | {"id": forged})
+    assert not {b"\n", b"\r"} & {bytes((each,)) for each in line + told}
+
+
 def test_an_instant_beyond_the_format_falls_back_to_the_receive_time() -> None:
     """A device's clock in the year 9999 doesn't fit into nanoseconds: the gateway's own time is written."""
     line = lines_of(Series("k", {}, "f", "int")).reading(["p", 1, 253_402_300_799_000, 5, "good"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_bridge import influx_uplink, pace
+from cloud_bridge import influx_split, influx_uplink, pace
 from gateway.model import Lane, Quality, Reading, Uplink
 from tests.support_bridge import START, Box, bridging, device, event, site, until
 from tests.support_series import Answer, Asked, http_stand_in, victoria
@@ -174,6 +174,46 @@ async def test_a_busy_server_is_left_alone_as_long_as_it_asks(box: Box, tmp_path
 
     await scripted(box, tmp_path, answer)
     assert clock[2] - clock[1] >= 2
+
+
+async def test_an_alarm_does_not_shorten_a_pause_that_the_server_asked_for(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other pauses end sooner for an alarm; this one the server needs, and would only make longer."""
+    monkeypatch.setattr(pace, "_ALARM_CAP_S", 0.05)
+    box.append(readings(10))
+    clock: list[float] = []
+
+    def answer(_: Asked) -> str:
+        clock.append(asyncio.get_running_loop().time())
+        if len(clock) != 2:
+            return "204"
+        box.alarms(1)
+        return "429 Retry-After: 2"
+
+    await scripted(box, tmp_path, answer)
+    assert clock[2] - clock[1] >= 2
+
+
+async def test_a_batch_of_many_bad_lines_goes_on_in_the_next(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where finding them takes too many requests, what was not tried is kept: it comes again, and nothing is lost."""
+    monkeypatch.setattr(influx_split, "_MAX_REQUESTS", 6)
+    for start in range(0, 120, 3):
+        box.append(readings(40)[start : start + 3])
+    taken: set[str] = set()
+
+    def answer(asked: Asked) -> str:
+        if any(f" power.1={number}.0 " in line for line in asked.lines for number in (9, 19, 29)):
+            return "400"
+        taken.update(asked.lines)
+        return "204"
+
+    await scripted(box, tmp_path, answer)
+    assert box.rejected("history") == 3
+    assert sum(line.startswith("ebike") for line in taken) == 37
+    assert sum(line.startswith("smoke") for line in taken) == 80
 
 
 async def test_rows_without_an_answer_are_written_again(box: Box, tmp_path: Path) -> None:

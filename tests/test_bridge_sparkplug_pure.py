@@ -172,6 +172,11 @@ def test_a_bad_value_is_null_and_says_bad() -> None:
     assert not sender.view.wrong
 
 
+def test_the_instant_is_that_of_the_observation() -> None:
+    """Not that of its arrival at the gateway: first timestamps are kept, whichever clock is behind."""
+    assert [seen([POINT, 1, at_ms, 2_000, "good"]).at_ms for at_ms in (1_000, 3_000)] == [1_000, 3_000]
+
+
 def test_points_that_left_the_configuration_are_still_told_up_to_a_bound() -> None:
     """Rows that wait of a removed device: a birth, its data, a death. Beyond 2,000 such points a row is refused."""
     made, _ = composer()

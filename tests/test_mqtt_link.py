@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from gateway import mqtt_link
 from gateway.mqtt_link import LinkError, LinkOptions, Message, MqttLink, TlsOptions
 from simulators.broker import Broker, MosquittoBroker, Security
 from tests.support_core import until
@@ -159,6 +160,28 @@ async def test_a_server_that_never_answers_is_given_up() -> None:
             await link.run()
     finally:
         silent.close()
+
+
+async def test_a_broker_that_does_not_read_is_given_up_and_costs_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it does not take is refused beyond a bound, and must not arrive much later: the session ends."""
+    monkeypatch.setattr(mqtt_link, "_MAX_STALL_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link = MqttLink(LinkOptions("127.0.0.1", server.getsockname()[1], "gateway"))
+        run = asyncio.create_task(link.run())
+        broker, _ = await asyncio.to_thread(server.accept)
+        with broker:
+            await asyncio.to_thread(broker.recv, 1000)
+            broker.sendall(b"\x20\x02\x00\x00")
+            await until(lambda: link.is_up)
+            acks = [link.publish("t", bytes(100_000)) for _ in range(200)]
+            refused = [str(each.exception()) for each in acks if each.done()]
+            assert len(refused) > 100
+            assert set(refused) == {"the broker does not read: too much is unsent"}
+            with pytest.raises(LinkError, match="does not read"):
+                async with asyncio.timeout(10):
+                    await run
+            assert all(each.done() for each in acks)
 
 
 async def test_a_closed_port_is_a_link_error() -> None:

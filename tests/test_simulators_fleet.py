@@ -117,6 +117,7 @@ async def test_a_few_gateways_on_the_shipped_cloud_side(tmp_path: Path) -> None:
         target = Target(brokers, ("127.0.0.1", cloud.series.port), cloud.certificates.path)
         tally = await play(3, HOW, target, 3, 1)
         found = tally.as_dict()
+        assert (found["errors"], found["sessions"]) == ({}, 3), found  # how fast it went is no matter here
         assert found["acked"] == found["messages"] > 3 * 3 * 100
         assert found["written"] == found["lines"] > 3 * 3 * 150
         reader = trusting(cloud.certificates, "platform")
@@ -191,6 +192,23 @@ def test_the_command_line_says_what_is_wrong() -> None:
     done = RUN(app, ["fleet", "--paper", "-n", "1500", "--lang", "en"])
     assert done.exit_code == 0
     assert "1,500 gateways, on paper" in done.output
+
+
+@pytest.mark.parametrize(
+    ("what", "keeps_up"),
+    [({}, True), ({"acked": 97}, False), ({"written": 97}, False), ({"sessions": 1}, False), ({"behind_s": 2.1}, False),
+     ({"error": "HTTP status 503"}, False)],
+)  # fmt: skip
+def test_who_keeps_up(what: dict[str, Any], *, keeps_up: bool) -> None:
+    """Everybody connected, 98 % answered, soon after the end, and without an error: only all of it keeps up."""
+    numbers = {"gateways": 2, "sessions": 2, "messages": 100, "acked": 98, "lines": 100, "written": 98}
+    tally = Tally(behind_s=2.0)
+    tally.counts.update(numbers)
+    tally.counts.update({name: value - numbers[name] for name, value in what.items() if name in numbers})
+    tally.behind_s = what.get("behind_s", tally.behind_s)
+    if "error" in what:
+        tally.failed(what["error"])
+    assert tally.keeps_up() is keeps_up
 
 
 def test_a_tally_without_anything_does_not_keep_up() -> None:
