@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -365,6 +366,7 @@ async def stand_in(answer: Callable[[Packet], bool | int], receive_max: int | No
 async def listening(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
     port: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[int]:
     """A TCP server of the test's own; the port."""
     tasks: set[asyncio.Task[None]] = set()
@@ -380,7 +382,7 @@ async def listening(
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(one, "127.0.0.1", port)
+    server = await asyncio.start_server(one, "127.0.0.1", port, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

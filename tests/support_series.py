@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -131,8 +132,10 @@ Answer = Callable[[Asked], str]  # "204", or "429 Retry-After: 3", "302 Location
 
 
 @contextlib.asynccontextmanager
-async def http_stand_in(answer: Answer) -> AsyncIterator[tuple[str, list[Asked]]]:
-    """An HTTP server on loopback; its address and what it was asked."""
+async def http_stand_in(
+    answer: Answer, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[str, list[Asked]]]:
+    """An HTTP server on loopback, HTTPS with ``tls``; its address and what it was asked."""
     asked: list[Asked] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,8 +148,8 @@ async def http_stand_in(answer: Answer) -> AsyncIterator[tuple[str, list[Asked]]
                 writer.write(f"HTTP/1.1 {status} x\r\n{extra}Content-Length: 2\r\n\r\n{{}}".encode()
                              if status != "204" else b"HTTP/1.1 204 No Content\r\n\r\n")  # fmt: skip
 
-    async with listening(serve) as port:
-        yield f"http://127.0.0.1:{port}", asked
+    async with listening(serve, tls=tls) as port:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}", asked
 
 
 async def _request(reader: asyncio.StreamReader) -> Asked:

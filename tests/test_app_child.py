@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from gateway.app.bridge import BridgeProcess
 from gateway.app.child import Child
 
 STOPPED_S = 0.8
@@ -79,3 +81,17 @@ async def test_a_program_that_is_not_there_is_an_error_of_the_caller() -> None:
     """As every other start that fails."""
     with pytest.raises(OSError, match="no-such-program"):
         await Child.start(("/no-such-program",))
+
+
+async def test_a_bridge_that_does_not_read_costs_no_memory() -> None:
+    """Stopped or starved it is rung at each commit all the same: a few of them stay in the pipe."""
+    bridge = BridgeProcess(Path("config"), "/nowhere")
+    child = await Child.start((sys.executable, "-c", "import time; time.sleep(60)"))
+    bridge._process = child
+    try:
+        for _ in range(200_000):
+            bridge.ring()
+        assert 0 < child.pipe.get_write_buffer_size() < 10_000
+    finally:
+        child.kill()
+        await child.wait()

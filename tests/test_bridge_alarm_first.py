@@ -61,3 +61,22 @@ async def test_an_alarm_raised_during_a_replay_passes_it(box: Box, tmp_path: Pat
             box.alarms(1)
             await until(lambda: seen.of("alarm"), "the alarm", 2.0)
             assert len(seen.of("telemetry")) < 15_000
+
+
+async def test_an_alarm_shortens_the_pause_before_the_next_try(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a long outage the next try is half a minute away: not for an alarm."""
+    monkeypatch.setattr(pace, "_FIRST_S", 30.0)
+    monkeypatch.setattr(pace, "_ALARM_CAP_S", 0.5)
+    tries = 0
+
+    async def hang_up(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+
+    async with listening(hang_up) as port, bridging(site(tmp_path, up(port, version="3.1.1"))):
+        await until(lambda: box.status("cloud").get("state") == "down", "the first try")
+        assert tries == 1
+        box.alarms(1)
+        await until(lambda: tries == 2, "the next try", 5)

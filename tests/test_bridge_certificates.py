@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,11 +23,13 @@ from gateway.counters import Counters
 from gateway.model import Input, Now, Reading, Uplink
 from gateway.notify.policy import NoticePolicy
 from gateway.rules.engine import Engine
+from gateway.store.outbox import CursorStore
 from gateway.web.ports import UplinkHealth
 from gateway.x509 import until
 from tests.support_bridge import Box, bridging, mosquitto, site
 from tests.support_bridge import until as wait_until
 from tests.support_config import SAMPLE, checked, laid_out
+from tests.support_downlink import OwnBox
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -179,3 +182,20 @@ def test_the_shipped_rules_raise_it_as_maintenance() -> None:
         found = [each for each in engine.alarms.values() if each.rule_id == "uplink-certificate"]
         assert bool(found) is not value
         assert all(each.alarm_class.value == "maintenance" for each in found)
+
+
+async def test_of_both_ends_the_first_counts(tmp_path: Path) -> None:
+    """Whichever of the two ends sooner ends the session: that day is shown, and warned of."""
+    ends = [NOW + timedelta(days=each) for each in (300, 20)]
+    seen: list[UplinkHealth] = []
+    async with OwnBox(tmp_path, None).living() as box:
+        store = CursorStore(str(tmp_path))
+        for first, second in (ends, reversed(ends)):
+            told = {"state": "up", "since": NOW.isoformat(), "at": NOW.isoformat(), "backlog": {}}
+            certificates = {"ours": first.isoformat(), "theirs": second.isoformat()}
+            store.set_status("cloud", {**told, "certificates": certificates})
+            watching = asyncio.create_task(box.port.watch_uplinks(60, lambda told: seen.append(told["cloud"])))
+            await wait_until(lambda before=len(seen): len(seen) > before, "a look")  # type: ignore[misc]
+            watching.cancel()
+        store.close()
+    assert [each.certificate_until for each in seen] == [ends[1], ends[1]]

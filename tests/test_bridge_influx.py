@@ -10,6 +10,7 @@ import pytest
 
 from cloud_bridge import influx_split, influx_uplink, pace
 from gateway.model import Lane, Quality, Reading, Uplink
+from simulators.timeseries import TimeSeries
 from tests.support_bridge import START, Box, bridging, device, event, site, until
 from tests.support_series import Answer, Asked, http_stand_in, victoria
 
@@ -214,6 +215,27 @@ async def test_a_batch_of_many_bad_lines_goes_on_in_the_next(
     assert box.rejected("history") == 3
     assert sum(line.startswith("ebike") for line in taken) == 37
     assert sum(line.startswith("smoke") for line in taken) == 80
+
+
+async def test_while_a_write_hangs_no_other_is_begun(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that stands still gets no thread more at each try, and what hung is written again afterwards."""
+    monkeypatch.setattr(influx_uplink, "_ANSWER_S", 0.3)
+    server = TimeSeries()
+    await server.start()
+    try:
+        async with bridging(site(tmp_path, up(f"http://127.0.0.1:{server.port}"), devices=DEVICES)):
+            await until(lambda: box.status("history").get("state") == "up", "a session")
+            server.set_mode("stall")
+            box.append(readings(10))
+            await until(lambda: "still hangs" in str(box.status("history").get("error")), "the status")
+            assert server.counts["requests"] == 2
+            assert box.settled("history")[Lane.TELEMETRY] == 0
+            server.set_mode("ok")
+            await until(lambda: box.settled("history") == box.last(), "settled")
+    finally:
+        await server.stop()
 
 
 async def test_rows_without_an_answer_are_written_again(box: Box, tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from cloud_bridge import run
+from cloud_bridge.settings import Common
+from cloud_bridge.uplink import Context, UplinkKind
 from gateway.model import Lane, Uplink
 from tests.support_bridge import Box, bridging, mosquitto, platform, site, until
 
@@ -101,6 +105,28 @@ async def test_a_damaged_row_is_put_aside_and_the_rest_goes_on(box: Box, tmp_pat
             await until(lambda: box.status("cloud").get("rejected") == 1, "the status")
     assert seen.values() == [0, 1, 3, 4]
     assert box.rejected("cloud") == 1
+
+
+async def test_trouble_in_one_uplink_does_not_reach_the_others(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An uplink that breaks (a fault of ours) is tried again and again; the others never notice."""
+    box.readings(5)
+    broken = 0
+
+    def build(_context: Context, _params: object) -> NoReturn:
+        nonlocal broken
+        broken += 1
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(run, "_RESTART_S", 0.05)
+    monkeypatch.setattr(run, "UPLINKS", {**run.UPLINKS, "broken": UplinkKind(Common, build)})
+    with mosquitto(tmp_path) as broker, platform(broker.port) as seen:
+        async with bridging(site(tmp_path, Uplink("bad", "broken", {}), up(broker.port))):
+            await until(lambda: broken >= 3, "started again")
+            await until(lambda: seen.values() == [0, 1, 2, 3, 4], "the readings")
+            box.alarms(1)
+            await until(lambda: box.settled("cloud") == box.last(), "settled")
 
 
 async def test_the_platform_knows_whether_the_gateway_is_online(box: Box, tmp_path: Path) -> None:

@@ -216,6 +216,17 @@ async def test_a_late_word_of_the_host_counts_for_nothing(broker: int, tmp_path:
         await until(lambda: seen.verbs()[-1] == "NDEATH", "the farewell")
 
 
+async def test_a_primary_host_that_goes_offline_blames_no_row(broker: int, tmp_path: Path) -> None:
+    """It is we who leave then: a row that was under way again and again when that happened must not be put aside."""
+    with host(broker, host_id="scada") as seen:
+        seen.state(is_online=True)
+        async with node(broker, tmp_path, Desk(Answer(is_accepted=True)), primary_host="scada") as uplink:
+            seen.state(is_online=False)
+            error = await asyncio.wait_for(uplink.ended(), 20)
+    assert "scada is offline" in str(error)
+    assert not error.is_refusal
+
+
 async def test_strict_sends_qos_0_and_settles_at_the_state_of_the_host(box: Box, tmp_path: Path, broker: int) -> None:
     """tck-id-topics-nbirth-mqtt and its like: everything QoS 0; without the host's STATE nothing is settled."""
     box.readings(200)

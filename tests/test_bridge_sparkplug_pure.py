@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,8 @@ from cloud_bridge.sparkplug_payload import PayloadError
 from cloud_bridge.sparkplug_roster import Roster, TooManyStraysError, topic_name
 from cloud_bridge.sparkplug_session import Job, Session
 from gateway.model import Quality, Value
-from tests.support_bridge import device, site, until
+from gateway.store import codec
+from tests.support_bridge import device, event, site, until
 from tests.support_sparkplug import View, command
 
 NOW_MS = 1_772_352_000_000
@@ -251,6 +253,25 @@ async def test_newest_values_that_a_line_does_not_take_are_left_out() -> None:
     session.row(Row(3_001, [Seen(POINT, 1, NOW_MS, Quality.GOOD)], False, Job(ends.append)))
     proofs[0].set_result(None)
     await until(lambda: ends == [None], "the row behind them")
+    session.end(ConnectionError())
+
+
+async def test_an_alarm_does_not_wait_for_the_births_of_all_devices() -> None:
+    """Those of 9,000 are megabytes: behind the node's own birth an alarm goes before any of them."""
+    made, counts = composer()
+    verbs: list[str] = []
+
+    def publish(topic: str, payload: bytes) -> asyncio.Future[None]:  # noqa: ARG001 - names of the protocol
+        verbs.append(topic)
+        return asyncio.get_running_loop().create_future()
+
+    counts |= {"births": 0, "rebirths": 0, "newest_left_out": 0}
+    session = Session(made, publish, topic=lambda verb, _: verb, bd_seq=0, now_ms=lambda: NOW_MS, counts=counts)
+    session.begin()
+    told = orjson.loads(codec.alarm_body(*event(1)))
+    session.urgent(made.alarm(told, NOW_MS, Job(lambda _: None)))
+    await until(lambda: verbs.count("DBIRTH") == len(DEVICES), "the births")
+    assert verbs == ["NBIRTH", "NDATA", *["DBIRTH"] * len(DEVICES)]
     session.end(ConnectionError())
 
 

@@ -19,6 +19,7 @@ from cloud_bridge.thingsboard_settings import ThingsboardParams
 from gateway.model import Uplink
 from gateway.mqtt_options import TlsOptions
 from tests.support_bridge import Box, bridging, listening, mosquitto, platform, site, until
+from tests.support_series import http_stand_in
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def broker_tls(directory: Path, cert: str = "server", more: str = "") -> str:
 
 @pytest.fixture(params=["mqtt", "thingsboard", "sparkplug"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """Every uplink with a session of MQTT; that of InfluxDB has its tests beside it."""
+    """Every uplink with a session of MQTT; HTTPS has its test below."""
     return str(request.param)
 
 
@@ -106,6 +107,40 @@ async def test_a_certificate_of_another_host_is_refused(ca: trustme.CA, tmp_path
         await refused(
             Box(tmp_path), tmp_path, up(broker.port, kind, ca=f"{tmp_path}/ca.pem"), "CERTIFICATE_VERIFY_FAILED"
         )
+
+
+@pytest.mark.parametrize(
+    ("server", "ca_file", "is_shown", "word"),
+    [
+        ("server", "ca", True, ""),
+        ("server", "ca", False, ":"),  # without our certificate: any reason
+        ("server", "wrong", True, "CERTIFICATE_VERIFY_FAILED"),
+        ("server", "", True, "CERTIFICATE_VERIFY_FAILED"),  # only the system's roots
+        ("other", "ca", True, "CERTIFICATE_VERIFY_FAILED"),
+    ],
+)
+async def test_lines_go_to_a_verified_server_only_and_by_our_certificate(
+    ca: trustme.CA, tmp_path: Path, server: str, ca_file: str, word: str, *, is_shown: bool
+) -> None:
+    """Of another CA, of another host, without our certificate: no request is made, no line is readable."""
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "wrong.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / f"{server}.pem", tmp_path / f"{server}.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    ca.configure_trust(context)
+    tls = {"ca": f"{tmp_path}/{ca_file}.pem"} if ca_file else {}
+    tls |= {"cert": f"{tmp_path}/client.pem", "key": f"{tmp_path}/client.key"} if is_shown else {}
+    box = Box(tmp_path)
+    async with http_stand_in(lambda _: "204", context) as (url, asked):
+        params = {"url": url, "bucket": "b", "tls": tls}
+        if word:
+            await refused(box, tmp_path, Uplink("cloud", "influxdb", params), word)
+            assert not asked
+            return
+        box.readings(5)
+        async with bridging(site(tmp_path, Uplink("cloud", "influxdb", params))):
+            await until(lambda: box.settled("cloud") == box.last(), "settled")
+        assert asked
 
 
 async def test_after_a_tls_failure_nothing_is_tried_in_plaintext(tmp_path: Path, kind: str) -> None:

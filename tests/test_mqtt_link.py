@@ -105,6 +105,16 @@ async def test_a_giant_is_thrown_away_as_it_comes(mosquitto: MosquittoBroker) ->
     ]
 
 
+async def test_what_is_urgent_is_on_its_way_before_anything_else_happens(broker: Broker) -> None:
+    """Other messages go with what else is due in this turn of the loop."""
+    async with session(options(broker.port)) as opened:
+        opened.link.publish("t", b"telemetry")
+        assert opened.link.unsent > 0
+        await opened.link.publish("t", b"an alarm", is_urgent=True)
+        opened.link.publish("t", b"an alarm", is_urgent=True)
+        assert opened.link.unsent == 0
+
+
 async def test_unacknowledged_messages_come_again(broker: Broker) -> None:
     """What was not acknowledged before the session ended is delivered to the next one; mosquitto marks it so."""
     opts = options(broker.port, clean=False)

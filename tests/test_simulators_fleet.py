@@ -25,6 +25,7 @@ from simulators.cli import app
 from simulators.fleet import Behaviour, Box, behaviour, measured
 from simulators.fleet_paper import EACH, paper, rows
 from simulators.fleet_run import Tally, Target, bucket, play
+from simulators.fleet_wire import MqttLine
 from tests.support_bridge import listening, until
 from tests.support_cloud import cloud_side, query, trusting
 
@@ -217,3 +218,33 @@ def test_a_tally_without_anything_does_not_keep_up() -> None:
     tally.counts["gateways"] = 1
     assert not tally.keeps_up()
     assert dataclasses.asdict(tally)["seconds"] == 0.0
+
+
+def test_an_alarm_has_four_events() -> None:
+    """Raised, taken, returned, closed: so many messages an alarm costs, on paper and on the wire."""
+    box = Box("fleet-0001", dataclasses.replace(HOW, alarms_per_h=3_600), 1)
+    events = [orjson.loads(message)["event"] for _ in range(1_200) for message, _ in box.alarms(1.0, NOW_MS, NOW)]
+    assert len(events) == pytest.approx(4 * 1_200, rel=0.1)
+    assert {each["kind"] for each in events} == {"raised", "taken", "returned", "closed"}
+
+
+async def test_how_long_an_answer_took_is_measured() -> None:
+    """From the PUBLISH to its PUBACK; an answer to nothing is none."""
+    times: list[float] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"\x20\x02\x00\x00")
+        await reader.read(100)
+        await asyncio.sleep(0.2)  # what is measured
+        writer.write(b"\x40\x02\x00\x07" + b"\x40\x02\x00\x01")
+        await reader.read(100)
+
+    async with listening(serve) as port:
+        line = MqttLine(times.append)
+        await line.open("127.0.0.1", port, "fleet-0001", None, ("s", b"{}"))
+        line.publish("t", [b"x"])
+        await until(lambda: times, "the answer")
+        await line.close()
+    assert len(times) == 1
+    assert times[0] >= 0.2

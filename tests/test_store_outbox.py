@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import Lane, OutboxEntry, Step
+from gateway.model import Lane, OutboxEntry, Reading, Step
 from gateway.store import outbox
 from gateway.store.journal import Batch, Journal
 from gateway.store.outbox import CursorStore, OutboxReader
@@ -216,3 +216,15 @@ def test_a_damaged_pack_costs_its_own_rows_and_nothing_behind_them(tmp_path: Pat
     found = OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 0, 3)
     assert [each.seq for each in found] == [256, 257, 258]
     assert is_pack(found[0].body)
+
+
+def test_a_reading_keeps_its_own_instant_beside_that_of_its_arrival(tmp_path: Path) -> None:
+    """A device that was cut off tells late, one with a wrong clock tells of tomorrow: both go up as they were told."""
+    store = journal(tmp_path)
+    told = [now(seconds).utc for seconds in (-90.0, 0.0, 86_400.0)]
+    with store.connection as db:
+        outbox.append(db, 0, [Reading("3-2-03-0301/smoke/temp", 1.5, at, told[1]) for at in told], ())
+    (row,) = OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 0)
+    instants = [(each[2], each[3]) for each in orjson.loads(zlib.decompress(row.body))["r"]]
+    assert instants == [(round(at.timestamp() * 1000), round(told[1].timestamp() * 1000)) for at in told]
+    store.close()
