@@ -132,9 +132,7 @@ Answer = Callable[[Asked], str]  # "204", or "429 Retry-After: 3", "302 Location
 
 
 @contextlib.asynccontextmanager
-async def http_stand_in(
-    answer: Answer, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[str, list[Asked]]]:
+async def http_stand_in(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[str, list[Asked]]]:
     """An HTTP server on loopback, HTTPS with ``tls``; its address and what it was asked."""
     asked: list[Asked] = []
 

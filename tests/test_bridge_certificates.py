@@ -194,8 +194,9 @@ async def test_of_both_ends_the_first_counts(tmp_path: Path) -> None:
             told = {"state": "up", "since": NOW.isoformat(), "at": NOW.isoformat(), "backlog": {}}
             certificates = {"ours": first.isoformat(), "theirs": second.isoformat()}
             store.set_status("cloud", {**told, "certificates": certificates})
+            looks = len(seen) + 1
             watching = asyncio.create_task(box.port.watch_uplinks(60, lambda told: seen.append(told["cloud"])))
-            await wait_until(lambda before=len(seen): len(seen) > before, "a look")  # type: ignore[misc]
+            await wait_until(lambda wanted=looks: len(seen) == wanted, "a look")  # type: ignore[misc]
             watching.cancel()
         store.close()
     assert [each.certificate_until for each in seen] == [ends[1], ends[1]]

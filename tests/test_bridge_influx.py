@@ -217,9 +217,7 @@ async def test_a_batch_of_many_bad_lines_goes_on_in_the_next(
     assert sum(line.startswith("smoke") for line in taken) == 80
 
 
-async def test_while_a_write_hangs_no_other_is_begun(
-    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_while_a_write_hangs_no_other_is_begun(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that stands still gets no thread more at each try, and what hung is written again afterwards."""
     monkeypatch.setattr(influx_uplink, "_ANSWER_S", 0.3)
     server = TimeSeries()

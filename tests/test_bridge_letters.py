@@ -80,6 +80,8 @@ async def test_a_wish_waits_for_the_platform_and_an_idle_one_is_forgotten(box: B
 async def test_what_is_told_of_an_uplink(box: Box, tmp_path: Path) -> None:
     """State, why, what waits and since when; an uplink of which the bridge says nothing is silent, not up."""
     box.readings(7)
+    (entry,) = OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 0, 1)
+    CursorStore(str(tmp_path)).reject("cloud", entry, "refused before this start")
     of = site(tmp_path, up(1), Uplink("new", "mqtt", {}))
     async with bridging(site(tmp_path, up(1))):
         await until(lambda: box.status("cloud").get("state") == "down", "the status")
@@ -87,7 +89,7 @@ async def test_what_is_told_of_an_uplink(box: Box, tmp_path: Path) -> None:
         cloud, new = uplinks.uplinks_told(of, now)
         late, back = (uplinks.uplinks_told(of, now + timedelta(seconds=by))[0]["state"] for by in (20, -3600))
     assert (late, back) == ("silent", "silent")  # also after the clock was set back, until the bridge speaks again
-    assert (cloud["state"], cloud["waiting"]["telemetry"], cloud["dead_letters"]) == ("down", 7, 0)
+    assert (cloud["state"], cloud["waiting"]["telemetry"], cloud["dead_letters"]) == ("down", 7, 1)
     assert cloud["oldest_waiting"].startswith("1970-01-01")  # as the box of this test stamps its rows
     assert "127.0.0.1:1" in cloud["error"]
     assert (new["state"], new["waiting"]) == ("silent", {})

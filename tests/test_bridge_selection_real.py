@@ -8,12 +8,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.model import Reading, Uplink
-from tests.support_bridge import START, Box, bridging, device, event, mosquitto, platform, site, until
-from tests.support_series import victoria
+import pytest
+
+from cloud_bridge import newest
+from gateway.model import Actor, Reading, Uplink
+from tests.support_bridge import (
+    START,
+    Box,
+    Packet,
+    bridging,
+    device,
+    event,
+    mosquitto,
+    platform,
+    site,
+    stand_in,
+    until,
+)
+from tests.support_series import Asked, http_stand_in, victoria
 
 SMOKE = device("3-2-03-0301", "smoke", [("alarm", "bool"), ("battery", "int")])
-DOOR = device("2-1", "door", [("contact", "bool"), ("visitor", "text")])
+DOOR = device("2-1", "door", [("contact", "bool"), ("visitor", "text"), ("lock", "text")])
 DOOR = replace(DOOR, points=tuple(replace(each, is_personal=each.name == "visitor") for each in DOOR.points))
 
 
@@ -37,6 +52,36 @@ def _is_settled(box: Box, uplink: str) -> bool:
 
 def _has_left_out(box: Box, uplink: str, rows: int) -> bool:
     return bool(box.status(uplink)["counts"]["not_selected"] == rows)
+
+
+@pytest.mark.parametrize("kind", ["mqtt", "thingsboard", "sparkplug", "influxdb"])
+async def test_nothing_about_people_is_on_any_wire(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither with the history nor with the newest values nor with an alarm: personal points, names, typed words."""
+    monkeypatch.setattr(newest, "_BACKLOG", 4)
+    box, wire = Box(tmp_path), bytearray()
+    told, alarm = event(301)
+    told = replace(told, actor=Actor("张师傅", "duty", "console"), data={"text": "王奶奶在做饭"})
+    for number in range(400):
+        at = START + timedelta(seconds=number)
+        word = "the-newest" if number == 399 else f"word {number}"
+        box.append([Reading("2-1/door/visitor", "李四来访", at, at), Reading("2-1/door/lock", word, at, at)])
+    box.append(events=[(told, replace(alarm, note="王奶奶在做饭", taken_by="张师傅"))])
+
+    def hear(packet: Packet) -> bool:
+        wire.extend(packet.payload)
+        return True
+
+    def read(asked: Asked) -> str:
+        wire.extend("\n".join(asked.lines).encode())
+        return "204"
+
+    async with stand_in(hear, 100) as broker, http_stand_in(read) as (url, _):
+        where = {"url": url, "bucket": "b"} if kind == "influxdb" else {"host": "127.0.0.1", "port": str(broker.port)}
+        async with bridging(site(tmp_path, Uplink("cloud", kind, {**where, "rate": "20"}), devices=(SMOKE, DOOR))):
+            await until(lambda: b"the-newest" in wire and b"smoke-fire" in wire, "the newest value and the alarm")
+            await until(lambda: b"word 3" in wire, "the history")
+            assert box.status("cloud").get("settled", {}).get("telemetry", 0) < 399
+    assert not [word for word in ("张师傅", "王奶奶", "李四") if word.encode() in wire]
 
 
 async def test_each_uplink_gets_what_it_asks_for(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cloud_bridge import sparkplug_payload as wire
 from cloud_bridge.selection import Selection
+from cloud_bridge.sparkplug_host import Barrier
 from cloud_bridge.sparkplug_messages import Composer, Message, Row, Seen, seen
 from cloud_bridge.sparkplug_params import SparkplugParams
 from cloud_bridge.sparkplug_payload import PayloadError
@@ -273,6 +274,31 @@ async def test_an_alarm_does_not_wait_for_the_births_of_all_devices() -> None:
     await until(lambda: verbs.count("DBIRTH") == len(DEVICES), "the births")
     assert verbs == ["NBIRTH", "NDATA", *["DBIRTH"] * len(DEVICES)]
     session.end(ConnectionError())
+
+
+async def test_a_message_of_qos_0_is_proved_by_suback_and_state_after_it_and_by_nothing_less() -> None:
+    """Neither of them alone, not by those of the messages before, and never by the end of the session."""
+    subacks: list[asyncio.Future[None]] = []
+
+    def subscribe() -> asyncio.Future[None]:
+        subacks.append(asyncio.get_running_loop().create_future())
+        return subacks[-1]
+
+    barrier = Barrier(subscribe)
+    for is_suback_first in (True, False):
+        first, asked = barrier.add(), len(subacks)
+        await until(lambda asked=asked: len(subacks) > asked, "asked")  # type: ignore[misc]
+        second = barrier.add()
+        steps = [lambda: subacks[-1].set_result(None), barrier.state]
+        for step in steps if is_suback_first else reversed(steps):
+            assert not first.done()
+            step()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert first.done()
+        assert not second.done()
+        barrier.end(ConnectionError())
+        assert isinstance(second.exception(), ConnectionError)
 
 
 def test_strict_needs_a_host_that_tells() -> None:

@@ -16,7 +16,7 @@ from gateway.store import outbox
 from gateway.store.journal import Batch, Journal
 from gateway.store.outbox import CursorStore, OutboxReader
 from gateway.store.packing import Packed, PackError, is_pack, pack, unpack
-from tests.support_core import now, reading
+from tests.support_core import full_step, now, reading
 
 OUTAGE_READINGS = 72 * 3600 * 200
 FRESH = 10_000  # rows that housekeeping leaves alone
@@ -227,4 +227,15 @@ def test_a_reading_keeps_its_own_instant_beside_that_of_its_arrival(tmp_path: Pa
     (row,) = OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 0)
     instants = [(each[2], each[3]) for each in orjson.loads(zlib.decompress(row.body))["r"]]
     assert instants == [(round(at.timestamp() * 1000), round(told[1].timestamp() * 1000)) for at in told]
+    store.close()
+
+
+def test_every_event_of_a_batch_is_a_row(tmp_path: Path) -> None:
+    """Two fires and a return in one commit are three rows, in their order."""
+    store = journal(tmp_path)
+    told = [full_step(number) for number in (1, 2, 3)]
+    with store.connection as db:
+        outbox.append(db, 0, (), [(each, step.alarms[each.alarm_id]) for step in told for each in step.events])
+    rows = OutboxReader(str(tmp_path)).take(Lane.ALARM, 0)
+    assert [orjson.loads(each.body)["id"] for each in rows] == [step.events[0].id for step in told]
     store.close()
