@@ -338,6 +338,19 @@ async def test_a_flood_is_read_at_a_limited_pace(box: OwnBox) -> None:
     writer.close()
 
 
+async def test_who_does_not_read_answers_is_not_read(box: OwnBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests a bridge sends that stands still in its reading, their answers fill no memory."""
+    monkeypatch.setattr(server_room, "_LINES_PER_S", 1e6)
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as deaf, short_path(box.site.data_dir, SOCKET_FILE) as path:
+        deaf.setblocking(False)
+        deaf.connect(path)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                await loop.sock_sendall(deaf, b"".join(map(line, range(40_000))))
+        assert outcome(await box.ask(operate("a"))) == "done"  # others are served
+
+
 async def test_the_oldest_connection_makes_room(box: OwnBox) -> None:
     """Forgotten connections never shut out the bridge that works."""
     idle = [await raw(box) for _ in range(9)]

@@ -276,6 +276,19 @@ async def test_an_alarm_does_not_wait_for_the_births_of_all_devices() -> None:
     session.end(ConnectionError())
 
 
+def test_a_command_reaches_the_device_of_its_topic_only() -> None:
+    """By whatever it names the metric: an alias or a name of another device is none of this one."""
+    of = site(Path("/nowhere"), devices=DEVICES)
+    roster = Roster(of, Selection(of))
+    charger, meter = ({each.point_id: each for each in entry.metrics.values()} for entry in roster)
+    power, energy = charger[POINT], meter["3-1-B1-M1/meter/energy"]
+    assert roster.asked("3-1-B1-CP01:ebike", "", power.alias) is power
+    assert roster.asked("3-1-B1-CP01:ebike", "power/1", None) is power
+    assert roster.asked("3-1-B1-CP01:ebike", "power/1", energy.alias) is None
+    assert roster.asked("3-1-B1-CP01:ebike", "energy", None) is None
+    assert roster.asked("3-1-B1-M2:meter", "energy", energy.alias) is None
+
+
 async def test_a_message_of_qos_0_is_proved_by_suback_and_state_after_it_and_by_nothing_less() -> None:
     """Neither of them alone, not by those of the messages before, and never by the end of the session."""
     subacks: list[asyncio.Future[None]] = []
