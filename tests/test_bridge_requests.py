@@ -134,7 +134,9 @@ async def test_the_response_says_what_became_of_it(tmp_path: Path) -> None:
             )
             assert await cloud.ask(asked) == said
             assert [each.verb for each in heard] == [Verb.TAKE] * 2
-            assert [uplink.counts[each] for each in requests_room.COUNTS] == [2, 2, 0, 0, 1]
+            await cloud.ask(cloud.request("take", ALARM))
+            assert len(cloud.responses[asked["id"]]) == 2
+            assert [uplink.counts[each] for each in requests_room.COUNTS] == [3, 3, 0, 0, 1]
         async with asking(broker.port, tmp_path, answer) as (late, _, _):
             assert (await late.ask(late.request("take", ALARM)))["code"] == "stale_version"
             assert asked["id"] not in late.responses  # an old answer lies about for nobody

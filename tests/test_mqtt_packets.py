@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from gateway.mqtt_books import Books
 from gateway.mqtt_packets import (
     Frame,
     MalformedPacketError,
@@ -186,3 +188,11 @@ def test_a_puback_of_nothing_is_refused() -> None:
     """Without a packet identifier the stream is not MQTT."""
     with pytest.raises(MalformedPacketError):
         puback_in(b"\x40\x01\x12", Frame(0x40, 2, 3))
+
+
+async def test_an_identifier_without_an_answer_is_given_to_nobody_else() -> None:
+    """All others go round and round: the PUBACK of one message must never settle another."""
+    books = Books(lambda _: None)
+    waiting = books.next_mid()
+    books.publish(waiting, b"", asyncio.get_running_loop().create_future(), is_urgent=False)
+    assert waiting not in {books.next_mid() for _ in range(130_000)}
