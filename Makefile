@@ -50,8 +50,8 @@ poison: setup ## 会卡在一条数据上的平台,清点 / platforms that choke
 cluster: setup ## 三节点集群失去节点与主节点,清点 / a cluster that loses nodes and its leader, counted
 	@$(BIN)/python -m benchmarks.cluster
 
-peers: setup ## 同样的断网,与同类软件比较 / the same outage for Node-RED, thingsboard-gateway and mosquitto's bridge
-	@$(BIN)/python -m benchmarks.peers
+peers: setup ## 同样的断网,与同类软件比较(第一次下载它们,约 25 分钟)/ the same outage for Node-RED, thingsboard-gateway and mosquitto's bridge (fetched once; 25 minutes)
+	@$(BIN)/python -m benchmarks.peers --install
 
 format: setup
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -13,6 +13,7 @@ set -eu
 umask 077
 [ $# -ge 2 ] || { sed -n '5,8p' "$0" >&2; exit 2; }
 dir=$1 kind=$2
+command -v openssl >/dev/null || { echo "没有 openssl: apt-get install openssl / install openssl" >&2; exit 1; }
 mkdir -p "$dir"
 
 ask() { # name: why it will not be overwritten
@@ -23,6 +24,10 @@ ask() { # name: why it will not be overwritten
 }
 
 sign() { # name subject days extensions
+    if [ ! -r "$dir/ca.key" ] || [ ! -r "$dir/ca.pem" ]; then
+        echo "$dir 里没有(或读不了)ca.key、ca.pem:先运行 $0 $dir ca / make the CA there first" >&2
+        exit 1
+    fi
     ask "$1"
     openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$dir/$1.key" 2>/dev/null
     printf '%s\n' "$4" >"$dir/$1.ext"
