@@ -22,7 +22,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     # rows that were put aside: their reasons quote how a session ended
     (
         r"refused again and again",
-        "每次送这一条,平台就断开或拒绝,所以放到一边,后面的照送。把原文告诉平台,修好后点「再发一次」",
+        "每次送这一条,平台就断开或拒绝,所以放到一边,后面的照送。把原文告诉平台,修好后由主管在值班页点「再发一次」",
         "the platform ends the session at this row each time: it was put aside; tell them, then send it again",
     ),
     (
@@ -69,8 +69,13 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"wrong_version_number|record_layer_failure|unexpected_message",
-        "对方这个端口没有加密(不是 TLS)。核对 port:MQTT 加密一般是 8883,1883 是不加密的",
-        "that port does not speak TLS: check port (8883 for MQTT over TLS, 1883 is plaintext)",
+        "对方这个端口没有加密(不是 TLS)。核对 port(url):MQTT 加密一般是 8883,1883 是不加密的",
+        "that port does not speak TLS: check port (url); 8883 for MQTT over TLS, 1883 is plaintext",
+    ),
+    (
+        r"plain http request was sent to https|http request to an https server",
+        "这个端口要加密:把 url 开头的 http:// 改成 https://",
+        "that port wants TLS: write https:// instead of http:// into url",
     ),
     (
         r"unsupported_protocol|protocol_version|no_shared_cipher|no_protocols",
@@ -99,14 +104,30 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "a certificate file is not PEM (its first line is -----BEGIN ...): convert DER and PFX",
     ),
     (
+        r"no required ssl certificate|the ssl certificate error",
+        "平台要客户端证书,而我们没有给,或给的过期了、不是平台的 CA 发的。核对 tls: 里的 cert 和 key",
+        "the platform wants a client certificate, and ours is missing, expired or not of its CA: check cert and key",
+    ),
+    (
         (
             r"certificate_required|handshake_failure|bad_certificate|unknown_ca|certificate_expired|certificate_unknown"
-            r"|access_denied|eof occurred in violation|unexpected_eof"
+            r"|access_denied"
         ),
         "平台在加密握手时断开,多半是不认本机的客户端证书:没有写 cert 和 key,证书过期,或不是平台的 CA 发的",
         (
             "the platform broke off the TLS session: probably our client certificate (cert, key) is missing, expired or"
             " not of its CA"
+        ),
+    ),
+    (
+        r"eof occurred in violation|unexpected_eof",
+        (
+            "平台断开了加密连接。从来没连上过:多半不认本机的客户端证书(cert、key 没写、过期,或不是平台的 CA 发的);"
+            "连上过又断:另一个连接用了同一个 client_id,或平台在重启"
+        ),
+        (
+            "the platform ended the TLS session: if it never worked, our client certificate (cert, key) is missing,"
+            " expired or not of its CA; if it comes and goes, a second connection with the same client_id, or a restart"
         ),
     ),
     # secrets
@@ -138,9 +159,20 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         "another connection uses the same client_id: give each gateway and each uplink its own",
     ),
     (
+        r"not authori[sz]ed \(0x87\)",
+        (
+            "连上了,但平台不让这个账号发到我们的主题。请平台给它发布 <prefix>/<网关编号>/# 的权限;证书当账号时,"
+            "证书里的编号要和 gateway.id 一样"
+        ),
+        "connected, but this account may not publish <prefix>/<gateway id>/#; a certificate must be for this id",
+    ),
+    (
         r"not authori[sz]ed|bad user ?name or password|refuses the token",
-        "平台不认我们的账号。核对 username、password 或 token;口令改过就更新口令文件,不用重启;再核对平台给的权限",
-        "the platform refuses our account: check username, password or token, and what it is allowed to do",
+        (
+            "平台不认我们的账号。核对 username、password 或 token(客户端证书当账号时核对证书);口令改过就更新口令文件,"
+            "不用重启;再核对平台给的权限"
+        ),
+        "the platform refuses our account: check username, password, token or certificate, and what it may do",
     ),
     (
         r"quota exceeded|message rate too high|^429:",
@@ -181,7 +213,12 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
         ),
     ),
     (
-        r"broker closed the connection|broker does not read|protocol error|keep ?alive",
+        r"protocol error",
+        "对方的回答不是 MQTT。核对 host 和 port(是不是写成了网页、时序库的端口);没错就把原文告诉平台",
+        "what answers there is no MQTT: check host and port (a web server's?); if they are right, tell the platform",
+    ),
+    (
+        r"broker closed the connection|broker does not read|keep ?alive",
         "平台断开了连接。常见原因:另一个连接用了同一个 client_id,账号没有权限,或平台在重启",
         (
             "the platform closed the connection: often a second connection with the same client_id, missing rights or a"
@@ -192,7 +229,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     (r"larger than the", "这一条超过了平台收的大小", "this row is larger than the platform takes"),
     (
         r"^4\d\d:|refuses a message",
-        "平台说这一条的内容不对,所以放到一边,后面的照送。把原文告诉平台,修好后点「再发一次」",
+        "平台说这一条的内容不对,所以放到一边,后面的照送。把原文告诉平台,修好后由主管在值班页点「再发一次」",
         "the platform says that this row is wrong: it was put aside; tell them, then send it again",
     ),
     (r"took only a part", "平台只收了一部分,其余的会再送", "the platform took a part; the rest is sent again"),
