@@ -55,4 +55,26 @@ async def test_the_system_section_has_the_date_and_the_savings() -> None:
             await page.click("#system > summary")
             day = (datetime.now(UTC) + timedelta(days=400)).date().isoformat()
             await expect(page.locator("#system-body tr", has_text="platform")).to_contain_text(f"证书到 {day}")
-            await expect(page.locator("#system-body tr", has_text="变化才上云")).to_contain_text("1234")
+            await expect(page.locator("#system-body tr", has_text="变化才上云")).to_contain_text("1,234")
+
+
+@pytest.mark.parametrize(("days", "words"), [(12.5, "还有 12 天"), (-1, "已过期")])
+async def test_a_certificate_that_ends_soon_is_red_where_the_cloud_is_listed(days: float, words: str) -> None:
+    """Of several clouds the desk sees which one it is, and what to do."""
+    async with running_web(a_site()) as web:
+        web.gateway.state = _health(days)
+        web.gateway.said_of_uplinks = [{**TOLD, "state": "up", "error": "", "dead_letters": 0}]
+        async with duty_screen(web) as page:
+            await page.click("#system > summary")
+            await expect(page.locator("#clouds .bad")).to_contain_text(words)
+            await expect(page.locator("#clouds .bad")).to_contain_text("换新的")
+
+
+async def test_what_a_bridge_said_before_it_fell_silent_is_not_told_as_if_it_were_so() -> None:
+    """Somebody would look for a password that is right."""
+    async with running_web(a_site()) as web:
+        web.gateway.said_of_uplinks = [{**TOLD, "state": "silent", "dead_letters": 0}]
+        async with duty_screen(web) as page:
+            await page.click("#system > summary")
+            await expect(page.locator("#clouds .advice")).to_have_text("请安装维护人员看网关的日志,启动云桥")
+            await expect(page.locator("#clouds .raw")).to_have_count(0)

@@ -30,7 +30,7 @@ const WORDS = {
   cloudUp: ["云端 已连", "Cloud connected"],
   certificateSoon: ["云端 证书 {n} 天后到期", "Cloud: certificate expires in {n} days"],
   certificateOver: ["云端 证书已过期", "Cloud: certificate expired"],
-  cloudDown: ["云端 断网{since}(本地照常)", "Cloud down{since} (local work goes on)"],
+  cloudDown: ["云端 连不上{since}(本地照常)", "Cloud down{since} (local work goes on)"],
   cloudPart: ["云端 {down}/{all} 断开{since}(本地照常)", "Cloud {down}/{all} down{since} (local work goes on)"],
   cloudUnknown: ["云端 未知", "Cloud unknown"],
   backlog: [" · 待传 {n}", " · {n} waiting"],
