@@ -10,7 +10,17 @@ from pathlib import Path
 from benchmarks.harness import BenchError, Child, Lab, wait_until
 
 TOP = 30
-ROOTS = ("typer/", "(shouwang", "uvloop/", "asyncio/runners", "gateway/__main__", "app/run", "threading.py", "futures/")
+ROOTS = (
+    "typer/",
+    "(shouwang",
+    "uvloop/",
+    "asyncio/runners",
+    "gateway/__main__",
+    "app/life",
+    "app/run",
+    "threading.py",
+    "futures/",
+)
 WAITING = frozenset({"_worker (concurrent/futures/thread.py"})  # idle, though py-spy cannot see it
 
 

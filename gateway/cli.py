@@ -39,8 +39,8 @@ def run(
 ) -> None:
     """运行网关 / run the gateway."""
     from gateway.app.home import CannotStart  # noqa: PLC0415
+    from gateway.app.life import run_gateway  # noqa: PLC0415
     from gateway.app.logs import set_up_logs  # noqa: PLC0415
-    from gateway.app.run import run_gateway  # noqa: PLC0415
     from gateway.clock import SystemClock  # noqa: PLC0415
     from gateway.store.database import StoreError  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.drivers.table import DRIVERS
 from gateway.model import Action, AlarmClass, Arrival, Bus, Condition, Device, DeviceParams, Reading, Scope
-from gateway.store.journal import JournalReader
+from gateway.store.past import JournalReader
 from tests.support_linkage import SMOKES, House, TimedField, controllers, door, fire_site, gateways, tcp_bus
 from tests.support_modbus import make_device, serve
 from tests.support_rules import device, place, rule

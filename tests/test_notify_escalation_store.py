@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from gateway.model import SYSTEM, Actor, Alarm, AlarmClass, AlarmEvent, Handling, Notice, NoticeResult, Step
 from gateway.store import codec
 from gateway.store.database import _GATEWAY_SCHEMA, GATEWAY_FILE, open_gateway
-from gateway.store.journal import Batch, Journal, JournalReader
+from gateway.store.journal import Batch, Journal
 from gateway.store.kpi import PERCENTILES, percentile
+from gateway.store.past import JournalReader
 from tests.support_core import alarm, full_step, now
 
 START, END = datetime(2026, 10, 31, 16, tzinfo=UTC), datetime(2026, 11, 30, 16, tzinfo=UTC)  # November at +8

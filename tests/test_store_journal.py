@@ -28,8 +28,9 @@ from gateway.model import (
     Step,
 )
 from gateway.store.database import StoreError, open_gateway
-from gateway.store.journal import Batch, Journal, JournalReader
+from gateway.store.journal import Batch, Journal
 from gateway.store.outbox import CursorStore, OutboxReader
+from gateway.store.past import JournalReader
 from tests.support_core import alarm, full_step, now, reading
 
 LIMIT = 10_000_000

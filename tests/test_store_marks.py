@@ -14,7 +14,8 @@ from gateway.model import SYSTEM, Actor, Mark, MarkChange, OperatorRequest, Repl
 from gateway.store import database
 from gateway.store.codec import alarm_body
 from gateway.store.database import GATEWAY_FILE, StoreError, open_gateway
-from gateway.store.journal import Batch, Journal, JournalReader
+from gateway.store.journal import Batch, Journal
+from gateway.store.past import JournalReader
 from tests.support_core import full_step, now
 
 WANG = Actor("王主管", "supervisor", "console")

@@ -24,9 +24,10 @@ from gateway.model import (
     Verb,
 )
 from gateway.shedding import MOST_PASSES, MOST_STEPS, Stepped, shed
-from gateway.store.journal import Batch, Journal, JournalReader
+from gateway.store.journal import Batch, Journal
 from gateway.store.operations import OperationReader
 from gateway.store.passes import PassReader
+from gateway.store.past import JournalReader
 from gateway.store.retention import KEPT_S
 from tests.support_core import alarm, full_step, now
 

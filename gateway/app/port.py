@@ -20,10 +20,10 @@ from gateway.pipeline import Pipeline
 from gateway.rules.table import MARKING
 from gateway.rules.verbs import shelving
 from gateway.store.dead_letters import dead_letters, want
-from gateway.store.journal import JournalReader
 from gateway.store.operations import OperationReader
 from gateway.store.outbox import bridge_status
 from gateway.store.passes import PassReader
+from gateway.store.past import JournalReader
 from gateway.web.ports import Health, MarkLimit, UplinkHealth
 
 T = TypeVar("T")

@@ -1,11 +1,10 @@
-"""`shouwang run`: one gateway from one checked site, until it is told to stop."""
+"""One gateway from one checked site: its parts, wired. How one follows another in a process is `gateway.app.life`'s."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
-import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +19,14 @@ from gateway.app.bridge import BridgeEnded, BridgeProcess
 from gateway.app.certificates import Certificates
 from gateway.app.cloud_requests import CloudRequests
 from gateway.app.downlink import DownlinkGone, DownlinkServer
+from gateway.app.first_account import Accounts, setup_code, setup_code_path
 from gateway.app.greeting import greet
-from gateway.app.home import REFUGE_BYTES, CannotStart, Home, settled
+from gateway.app.home import CannotStart
 from gateway.app.lines import Box, Presence, line_watches, uplinks_seen, watch_lines
 from gateway.app.memory import give_back_memory
 from gateway.app.port import Port
-from gateway.app.signals import until_told
 from gateway.app.valves import never_opening
-from gateway.app.watchdog import Watchdog, ending
+from gateway.app.watchdog import Watchdog
 from gateway.clock import Clock, boot_id
 from gateway.config.builtin import is_builtin
 from gateway.config.privacy import DOORS
@@ -43,35 +42,18 @@ from gateway.notify.policy import NoticePolicy
 from gateway.pipeline import Pipeline
 from gateway.rules.engine import Engine
 from gateway.rules.kinds import unmerged_points
-from gateway.store.database import StoreError, is_damage
 from gateway.store.journal import Batch, Journal, Restored
-from gateway.store.mending import mend_database
-from gateway.store.users import Users
 from gateway.supervise import keep_running
 from gateway.web.app import create_app
-from gateway.web.auth import new_setup_code
 from gateway.web.live import LiveView
 from gateway.web.ports import UplinkHealth
 from gateway.web.server import listen, serve
 
-SETUP_CODE_FILE = "setup-code"
 _TRIM_EVERY_S = 1.0
 _LINE_PAUSE_S = 2.0  # a line to devices is tried again soon: meanwhile nobody hears them
 _UPLINKS_EVERY_S = 2.0
-_MOST_MENDS = 3  # of the database in one life of the process
 
 _log = structlog.get_logger(__name__)
-
-
-class _Accounts(Users):
-    """Users whose first account uses up the one-time code."""
-
-    async def create(self, name: str, role: str, password_hash: str) -> bool:
-        """See `Users.create`."""
-        is_made = await super().create(name, role, password_hash)
-        if is_made:
-            _setup_code_path(self.directory).unlink(missing_ok=True)
-        return is_made
 
 
 class Gateway:
@@ -153,13 +135,13 @@ class Gateway:
             offers=self._engine.operating.offers, notes=self._notes,
         )))  # fmt: skip
         users = screens.enter_context(contextlib.closing(
-            _Accounts(self._journal.connection, self._writer, self._site.data_dir, self._screens, self._clock)
+            Accounts(self._journal.connection, self._writer, self._site.data_dir, self._screens, self._clock)
         ))  # fmt: skip
         requests = CloudRequests(self._site, port, users.audit, self._clock, self.counters)
         self._hear = requests.hear
         app = create_app(
             port, self._live, users, self.counters, self._clock,
-            title=self._site.title, language=self._site.language, setup_code=await self._setup_code(users),
+            title=self._site.title, language=self._site.language, setup_code=await setup_code(users),
         )  # fmt: skip
         self._act_again(self._restored.commands)
         self._effects.tell(self._restored.notices)
@@ -185,7 +167,7 @@ class Gateway:
                 tasks.create_task(
                     keep_running("downlink", downlink.run, self.counters, expected=DownlinkGone), name="downlink"
                 )
-            greet(self._site, _setup_code_path(self._site.data_dir))
+            greet(self._site, setup_code_path(self._site.data_dir))
             _log.info("gateway_started", devices=len(self._site.devices), rules=len(self._site.rules))
             give_back_memory()
 
@@ -264,23 +246,6 @@ class Gateway:
         if self._bridge is not None and step.events:
             self._bridge.ring()  # an alarm goes at once; for readings the bridge looks by itself, twice a second
 
-    async def _setup_code(self, users: Users) -> str:
-        """The code that makes the first account: only whoever can read the data directory has it."""
-        path = _setup_code_path(self._site.data_dir)
-        if await users.has_users():
-            path.unlink(missing_ok=True)
-            return ""
-        if path.exists():
-            return path.read_text().strip()
-        code = new_setup_code()
-        half = path.with_suffix(".new")  # a power cut must not leave an empty code behind
-        with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(code + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
-        return code
-
 
 def _named(bus: Bus, gateway_id: str) -> Bus:
     """An MQTT session named after its gateway: two with one name would throw each other out for ever."""
@@ -311,68 +276,6 @@ def _never_merged(site: Site) -> frozenset[str]:
     )
 
 
-def run_gateway(site: Site, config: Path, clock: Clock, *, has_bridge: bool = True) -> None:
-    """Run until SIGINT or SIGTERM; a database found damaged meanwhile is mended, and the gateway goes on.
-
-    Raises:
-        CannotStart: the data directory is in use, the port is taken, the database cannot be opened.
-    """
-    import uvloop  # noqa: PLC0415 - only this command needs it
-
-    with settled(site) as home, ending():
-        life = _Life(_at(site, home), config, clock, home, has_bridge=has_bridge)
-        for _ in range(_MOST_MENDS):
-            try:
-                uvloop.run(life.run())
-            except (apsw.Error, BaseExceptionGroup, StoreError) as error:
-                if not is_damage(error):
-                    raise
-                life.lost(mend_database(home.directory, [each.id for each in site.uplinks]))
-            else:
-                return
-        uvloop.run(life.run())
-
-
-class _Life:
-    """One gateway after another in this process, on the same data: a damaged database is mended between them."""
-
-    def __init__(self, site: Site, config: Path, clock: Clock, home: Home, *, has_bridge: bool) -> None:
-        self._site, self._config, self._clock, self._has_bridge = site, config, clock, has_bridge
-        self._is_refuge, self._is_mended = home.why != "", home.is_mended
-        self._left: Batch | None = None  # what the one before could not store
-        self._lost_rows = home.left_rows  # of the outbox, in mending: counted once
-
-    def lost(self, rows: int) -> None:
-        """A mending has left so many rows of telemetry."""
-        self._lost_rows += rows
-
-    async def run(self) -> None:
-        """Until told to stop."""
-        left, self._left = self._left, None
-        notes = (*(("memory",) if self._is_refuge else ()), *(("mended",) if self._is_mended else ()))
-        self._is_mended = True  # where there is a next time
-        try:
-            gateway = Gateway(
-                self._site, self._config, self._clock, left=left, notes=notes, has_bridge=self._has_bridge
-            )
-        except BaseException:
-            self._left = left if left is not None and left.steps else None
-            raise
-        gateway.counters.count("outbox_lost_rows", self._lost_rows)  # stays 0 where nothing was lost
-        try:
-            await until_told(gateway.run())
-        finally:
-            self._left = gateway.pipeline.left()
-        _log.info("gateway_stopped")
-
-
-def _at(site: Site, home: Home) -> Site:
-    """The site with its data where they can be kept."""
-    if not home.why:
-        return site
-    return replace(site, data_dir=home.directory, retention_bytes=min(site.retention_bytes, REFUGE_BYTES))
-
-
 def _listen(site: Site) -> socket.socket:
     try:
         return listen(site.web_host, site.web_port)
@@ -386,7 +289,3 @@ def _listen(site: Site) -> socket.socket:
             f"不能在 {site.web_host}:{site.web_port} 提供网页:{error.strerror}",
             f"Cannot serve the console on {site.web_host}:{site.web_port}: {error.strerror}",
         ) from None
-
-
-def _setup_code_path(directory: str) -> Path:
-    return Path(directory) / SETUP_CODE_FILE

@@ -1,19 +1,18 @@
 """The gateway's memory: one transaction per group of batches, and what a restart needs to go on.
 
-One thread at a time calls `Journal.commit`; `JournalReader` is a connection of its own for screens. The outbox rows
-of a batch are written in the same transaction by `gateway.store.outbox.append`.
+One thread at a time calls `Journal.commit`. The outbox rows of a batch are written in the same transaction by
+`gateway.store.outbox.append`. What screens ask of it is read by `gateway.store.past`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import apsw
-import orjson
 
 from gateway.model import (
     SYSTEM,
@@ -33,10 +32,11 @@ from gateway.model import (
     Verb,
 )
 from gateway.reporting import Reporting
-from gateway.store import codec, commands, kpi, notices, outbox, passes, pulse
+from gateway.store import codec, commands, notices, outbox, passes, pulse
 from gateway.store import reports as held_readings
 from gateway.store.ballast import Ballast, make_room
-from gateway.store.database import GATEWAY_FILE, narrow, number, open_gateway, open_reader
+from gateway.store.database import narrow, number, open_gateway
+from gateway.store.past import alarms_of, marks_set
 from gateway.store.retention import SteadyClock, trim_records
 from gateway.store.timers import TimerLog
 from gateway.store.trimming import Trimmed, Trimmer
@@ -49,10 +49,6 @@ _PASSING = (
     apsw.CorruptError, apsw.NotADBError, apsw.NoMemError, OSError,
 )  # fmt: skip
 _READ_THROUGH = ("users", "sessions", "marks", "requests")  # at the start: damage in them would keep people out
-_MOST_NOTICES = 500  # of one alarm, that a screen gets
-_MOST_EVENTS = 1_000  # and lines of its journal: the first (how it began), and the newest
-_FIRST_EVENTS = 100
-_MOST_COMMANDS = 1_000  # and commands: the newest
 _KEEP_REQUESTS_S = 7 * 86_400.0
 _RECORDS_EVERY_S = 600.0
 
@@ -214,7 +210,7 @@ class Journal:
         with contextlib.suppress(*_PASSING):
             self._timers.beat(now)
         return Restored(
-            alarms=_alarms(db.execute("SELECT body FROM alarms WHERE is_open = 1 ORDER BY raised_ms, id")),
+            alarms=alarms_of(db.execute("SELECT body FROM alarms WHERE is_open = 1 ORDER BY raised_ms, id")),
             occurrences={
                 (str(rule), str(point)): int(str(count))
                 for rule, point, count in db.execute(
@@ -227,7 +223,7 @@ class Journal:
             notices=notices.unsettled(db),
             digests=self._recent_digests(),
             held=commands.held(db),
-            marks=_marks(db),
+            marks=marks_set(db),
         )
 
     @property
@@ -303,63 +299,6 @@ class Journal:
         return tuple(joined[at : at + _DIGEST_BYTES] for at in range(0, len(joined), _DIGEST_BYTES))
 
 
-class JournalReader:
-    """What screens ask of the past; may be called from any one thread at a time."""
-
-    def __init__(self, directory: str) -> None:
-        self._db = open_reader(directory, GATEWAY_FILE)
-
-    def events(self, alarm_id: str) -> list[AlarmEvent]:
-        """The journal of one alarm, oldest first; of a very long one its beginning and its end."""
-        rows = self._db.execute(
-            "SELECT alarm_id, version, kind, at_ms, actor, data FROM alarm_events WHERE alarm_id = ?1 AND ("
-            "version <= ?2 OR version > (SELECT max(version) FROM alarm_events WHERE alarm_id = ?1) - ?3)"
-            " ORDER BY version",
-            (alarm_id, _FIRST_EVENTS, _MOST_EVENTS - _FIRST_EVENTS),
-        )
-        return [codec.event_from_row(row) for row in rows]
-
-    def alarm(self, alarm_id: str) -> Alarm | None:
-        """The alarm, open or ended."""
-        found = _alarms(self._db.execute("SELECT body FROM alarms WHERE id = ?", (alarm_id,)))
-        return found[0] if found else None
-
-    def ended(self, limit: int, before: tuple[datetime, str] | None) -> list[Alarm]:
-        """Ended alarms by (raised_at, id) descending, strictly before ``before``."""
-        before_ms, before_id = (2**62, "") if before is None else (codec.to_ms(before[0]), before[1])
-        rows = self._db.execute(
-            "SELECT body FROM alarms WHERE is_open = 0 AND (raised_ms, id) < (?, ?)"
-            " ORDER BY raised_ms DESC, id DESC LIMIT ?",
-            (before_ms, before_id, limit),
-        )
-        return list(_alarms(rows))
-
-    def reply(self, request_id: str) -> Reply | None:
-        """What became of a request that was made before."""
-        row = self._db.execute("SELECT reply FROM requests WHERE id = ?", (request_id,)).fetchone()
-        return Reply(request_id, *orjson.loads(str(row[0]))) if row else None
-
-    def commands(self, because: str) -> list[dict[str, Any]]:
-        """What an alarm commanded and what became of it; the newest of very many."""
-        return commands.of_alarm(self._db, because, _MOST_COMMANDS)
-
-    def marks(self) -> list[MarkChange]:
-        """The marks that are set: disabled, out of service, drills, tests, shelved."""
-        return list(_marks(self._db))
-
-    def notices(self, alarm_id: str) -> list[dict[str, Any]]:
-        """Who was told of an alarm, and how far each notice has got; the newest of them."""
-        return notices.of_alarm(self._db, alarm_id, _MOST_NOTICES)
-
-    def calls(self, start: datetime, end: datetime, now: datetime) -> dict[str, Any]:
-        """How the calls for help of this time were answered."""
-        return kpi.report(kpi.calls(self._db, start, end), now)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._db.close()
-
-
 def _first(error: BaseException) -> BaseException:
     """What went wrong first: a full disk ends the transaction by itself, and rolling it back then fails as well."""
     while isinstance(error.__context__, apsw.Error):
@@ -387,12 +326,3 @@ def _alarm_row(alarm: Alarm) -> tuple[Any, ...]:
         alarm.id, alarm.rule_id, alarm.point_id, alarm.occurrence, alarm.is_open,
         codec.to_ms(alarm.raised_at), codec.dumps(codec.alarm_to_json(alarm)),
     )  # fmt: skip
-
-
-def _marks(db: apsw.Connection) -> tuple[MarkChange, ...]:
-    rows = db.execute("SELECT mark, scope, key, since_ms, until_ms, by, reason FROM marks ORDER BY mark, scope, key")
-    return tuple(codec.mark_from_row(row) for row in rows)
-
-
-def _alarms(rows: Iterable[Sequence[Any]]) -> tuple[Alarm, ...]:
-    return tuple(codec.alarm_from_json(orjson.loads(row[0])) for row in rows)
