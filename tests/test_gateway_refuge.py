@@ -36,14 +36,14 @@ class Disk:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.mkdir()
-        self._is_mounted = os.getuid() == 0 and _runs(
+        self._is_mounted = os.getuid() == 0 and runs(
             "mount", "-t", "tmpfs", "-o", "size=64m,mode=700", "none", str(path)
         )
 
     def turn(self, how: str) -> None:
         """``ro`` or ``rw``."""
         if self._is_mounted:
-            assert _runs("mount", "-o", f"remount,{how}", str(self._path))
+            assert runs("mount", "-o", f"remount,{how}", str(self._path))
             return
         if os.getuid() == 0:
             pytest.skip("needs the right to mount, or not to be root")
@@ -53,10 +53,10 @@ class Disk:
     def end(self) -> None:
         self.turn("rw")
         if self._is_mounted:
-            _runs("umount", "-l", str(self._path))
+            runs("umount", "-l", str(self._path))
 
 
-def _runs(*command: str) -> bool:
+def runs(*command: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from gateway.model import SYSTEM, AlarmEvent, Lane, Step
-from gateway.store.carry import bring_home, flee, mend
+from gateway.store.carry import bring_home, flee, mend, settle_in
 from gateway.store.database import GATEWAY_FILE, epoch, open_gateway
 from gateway.store.journal import Batch, Journal
 from gateway.store.outbox import OutboxReader
@@ -114,3 +114,61 @@ def ruin_a_leaf(path: Path, table: str) -> int:
     data[first : first + size] = b"\xff" * size
     path.write_bytes(data)
     return rows
+
+
+def _versions(directory: Path, *versions: int, number: int = 1, at_s: float = 0.0) -> None:
+    """Events of one alarm; the last is its end."""
+    journal = Journal(str(directory), ["cloud"], 10_000_000)
+    for version in versions:
+        told = alarm(number, version=version, is_open=version < 3)
+        event = AlarmEvent(told.id, version, "raised", now(at_s + version).utc, SYSTEM, {})
+        journal.commit(Batch([Step(now(at_s + version), events=[event], alarms={told.id: told})]))
+    journal.close()
+
+
+def _home(directory: Path) -> list[tuple[int, int, int]]:
+    """By alarm: is it open, its version, how many events."""
+    db = open_gateway(str(directory))
+    found = db.execute(
+        "SELECT is_open, body ->> 'version', (SELECT count(*) FROM alarm_events WHERE alarm_id = id) FROM alarms"
+    ).fetchall()
+    db.close()
+    return [(int(str(a)), int(str(b)), int(str(c))) for a, b, c in found]
+
+
+def test_a_refuge_that_was_left_behind_takes_nothing_back_at_home(tmp_path: Path) -> None:
+    """A gateway has gone on at home meanwhile (started by hand, it saw no refuge): what ended there stays ended, and
+    who was given an account has it. What had happened in the refuge comes all the same."""
+    home, away = tmp_path / "home", tmp_path / "refuge"
+    _versions(home, 1)
+    refuge = open_gateway(str(away))
+    with still(home / GATEWAY_FILE) as source:
+        flee(source, refuge, NOTHING)
+    refuge.close()
+    _versions(away, 1, number=2, at_s=100)
+    _versions(home, 2, 3)
+    db = open_gateway(str(home))
+    db.execute("INSERT INTO users VALUES ('zhang', 'duty', 'x', 0)")
+    with still(away / GATEWAY_FILE) as source:
+        bring_home(source, db, NOTHING)
+    assert db.execute("SELECT name FROM users").fetchall() == [("zhang",)]
+    db.close()
+    assert _home(home) == [(0, 3, 3), (1, 1, 1)]
+
+
+def test_an_alarm_of_a_blind_flight_can_be_handled_at_home(tmp_path: Path) -> None:
+    """Nothing could be read of the dead disk, so that occurrences began again; then the disk is there after all. The
+    alarm of that number is the one that rings now, and what people do with it can be stored."""
+    home, away = tmp_path / "home", tmp_path / "refuge"
+    _versions(home, 1, 2, 3)
+    refuge = open_gateway(str(away))
+    settle_in(refuge, [])
+    refuge.close()
+    _versions(away, 1, at_s=100)
+    db = open_gateway(str(home))
+    with still(away / GATEWAY_FILE) as source:
+        bring_home(source, db, NOTHING)
+    db.close()
+    assert _home(home) == [(1, 1, 1)]
+    _versions(home, 2, at_s=200)
+    assert _home(home) == [(1, 2, 2)]

@@ -23,7 +23,14 @@ from gateway.model import Site
 from gateway.store.ballast import make_room
 from gateway.store.carry import bring_home, flee, has_settled_in, settle_in
 from gateway.store.database import GATEWAY_FILE, StoreError, is_damage, open_gateway, put_aside
-from gateway.store.mending import begin_anew, finish, is_behind_its_readers, mend_database, newest
+from gateway.store.mending import (
+    begin_anew,
+    finish,
+    has_been_emptied,
+    is_behind_its_readers,
+    mend_database,
+    newest,
+)
 from gateway.store.mending import settled as settled_to
 from gateway.store.still import still
 
@@ -54,8 +61,10 @@ class Home(NamedTuple):
 
 
 @contextlib.contextmanager
-def settled(site: Site) -> Iterator[Home]:
+def settled(site: Site, damaged: str = "") -> Iterator[Home]:
     """Hold the data directory, and see to it that its database can be written; or a refuge.
+
+    ``damaged``: the directory whose database was found damaged under way; it is mended first.
 
     Raises:
         CannotStart: another gateway holds it; it cannot be made; there is no room in memory either.
@@ -65,7 +74,7 @@ def settled(site: Site) -> Iterator[Home]:
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(_only_one(directory))
-            is_mended, left_rows = _make_usable(directory, _refuge_path(site), uplinks)
+            is_mended, left_rows = _make_usable(directory, _refuge_path(site), uplinks, is_damaged=damaged == directory)
         except (OSError, StoreError) as error:
             why = _why_refuge(error, directory)
         else:
@@ -76,27 +85,30 @@ def settled(site: Site) -> Iterator[Home]:
         try:
             _own(refuge)
             held.enter_context(_only_one(str(refuge)))
-            _move_in(refuge, directory, uplinks)
+            is_mended = _move_in(refuge, directory, uplinks, is_damaged=damaged == str(refuge))
         except (OSError, StoreError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error.__cause__ or error)
             raise CannotStart(
                 f"数据目录 {directory} 不能写({why}),内存里也没有地方:{reason}",
                 f"Cannot write to {directory} ({why}), and there is no room in memory: {reason}",
             ) from error
-        yield Home(str(refuge), why)
+        yield Home(str(refuge), why, is_mended=is_mended)
 
 
-def _make_usable(directory: str, refuge: Path, uplinks: Sequence[str]) -> tuple[bool, int]:
+def _make_usable(directory: str, refuge: Path, uplinks: Sequence[str], *, is_damaged: bool) -> tuple[bool, int]:
     """Open it, mend it, bring home what is in the refuge; was it damaged, and rows of telemetry that were left."""
-    is_damaged, left_rows = False, 0
+    left_rows = 0
     make_room(directory)
     finish(directory)
     try:
-        home = open_gateway(directory)
+        is_damaged = is_damaged or has_been_emptied(directory)
+        home = None if is_damaged else open_gateway(directory)
     except StoreError as error:
         if not is_damage(error):
             raise
-        is_damaged, left_rows = True, mend_database(directory, uplinks)
+        is_damaged, home = True, None
+    if home is None:
+        left_rows = mend_database(directory, uplinks)
         home = open_gateway(directory)
     try:
         if is_behind_its_readers(home, Path(directory)):
@@ -128,11 +140,13 @@ def _return_from(refuge: Path, home: apsw.Connection, uplinks: Sequence[str]) ->
     shutil.rmtree(refuge, ignore_errors=True)
 
 
-def _move_in(refuge: Path, directory: str, uplinks: Sequence[str]) -> None:
-    """Into the refuge, with what the gateway needs of the database on the dead disk; or on in it."""
+def _move_in(refuge: Path, directory: str, uplinks: Sequence[str], *, is_damaged: bool) -> bool:
+    """Into the refuge, with what the gateway needs of the database on the dead disk; or on in it: was it mended?"""
+    if is_damaged:
+        mend_database(str(refuge), uplinks)
     if (refuge / GATEWAY_FILE).exists():
         if _is_lived_in(refuge):
-            return
+            return is_damaged
         put_aside(refuge / GATEWAY_FILE)
     target = open_gateway(str(refuge))
     try:
@@ -147,6 +161,7 @@ def _move_in(refuge: Path, directory: str, uplinks: Sequence[str]) -> None:
         _log.warning("runs_from_memory", directory=str(refuge), kept=dict(carried.rows), damaged=carried.damaged)
     finally:
         target.close()
+    return False
 
 
 def _is_lived_in(refuge: Path) -> bool:
@@ -202,7 +217,7 @@ def _is_ours(refuge: Path) -> bool:
 def _only_one(directory: str) -> Iterator[None]:
     """Hold the directory: two gateways on one would write over each other."""
     Path(directory).mkdir(parents=True, exist_ok=True, mode=0o750)
-    descriptor = os.open(Path(directory) / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    descriptor = _open_lock(Path(directory) / LOCK_FILE)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -214,3 +229,13 @@ def _only_one(directory: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    """Also where nothing can be written any more: somebody may hold it since before."""
+    try:
+        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError:
+        with contextlib.suppress(OSError):
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        raise

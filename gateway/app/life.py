@@ -19,7 +19,6 @@ from gateway.clock import Clock
 from gateway.model import Site
 from gateway.store.database import StoreError, is_damage
 from gateway.store.journal import Batch
-from gateway.store.mending import mend_database
 
 _MOST_MENDS = 3  # of the database in one life of the process
 
@@ -34,41 +33,38 @@ def run_gateway(site: Site, config: Path, clock: Clock, *, has_bridge: bool = Tr
     """
     import uvloop  # noqa: PLC0415 - only this command needs it
 
-    with settled(site) as home, ending():
-        life = _Life(_at(site, home), config, clock, home, has_bridge=has_bridge)
-        for _ in range(_MOST_MENDS):
-            try:
-                uvloop.run(life.run())
-            except (apsw.Error, BaseExceptionGroup, StoreError) as error:
-                if not is_damage(error):
-                    raise
-                life.lost(mend_database(home.directory, [each.id for each in site.uplinks]))
-            else:
-                return
-        uvloop.run(life.run())
+    with ending():
+        life, damaged = _Life(site, config, clock, has_bridge=has_bridge), ""
+        for is_last in (*[False] * _MOST_MENDS, True):
+            with settled(site, damaged) as home:
+                try:
+                    uvloop.run(life.run(home))
+                except (apsw.Error, BaseExceptionGroup, StoreError) as error:
+                    if is_last or not is_damage(error):
+                        raise
+                    damaged = home.directory
+                else:
+                    return
 
 
 class _Life:
     """One gateway after another in this process, on the same data: a damaged database is mended between them."""
 
-    def __init__(self, site: Site, config: Path, clock: Clock, home: Home, *, has_bridge: bool) -> None:
+    def __init__(self, site: Site, config: Path, clock: Clock, *, has_bridge: bool) -> None:
         self._site, self._config, self._clock, self._has_bridge = site, config, clock, has_bridge
-        self._is_refuge, self._is_mended = home.why != "", home.is_mended
+        self._is_mended = False
         self._left: Batch | None = None  # what the one before could not store
-        self._lost_rows = home.left_rows  # of the outbox, in mending: counted once
+        self._lost_rows = 0  # of the outbox, in mending: counted once
 
-    def lost(self, rows: int) -> None:
-        """A mending has left so many rows of telemetry."""
-        self._lost_rows += rows
-
-    async def run(self) -> None:
+    async def run(self, home: Home) -> None:
         """Until told to stop."""
         left, self._left = self._left, None
-        notes = (*(("memory",) if self._is_refuge else ()), *(("mended",) if self._is_mended else ()))
-        self._is_mended = True  # where there is a next time
+        self._is_mended |= home.is_mended
+        self._lost_rows += home.left_rows
+        notes = (*(("memory",) if home.why else ()), *(("mended",) if self._is_mended else ()))
         try:
             gateway = Gateway(
-                self._site, self._config, self._clock, left=left, notes=notes, has_bridge=self._has_bridge
+                _at(self._site, home), self._config, self._clock, left=left, notes=notes, has_bridge=self._has_bridge
             )
         except BaseException:
             self._left = left if left is not None and left.steps else None

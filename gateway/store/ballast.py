@@ -22,9 +22,9 @@ class Ballast:
 
     def stow(self) -> None:
         """Make the file, where there is room for it."""
-        if self._path.exists():
-            return
         with contextlib.suppress(OSError):
+            if self._path.exists() and self._path.stat().st_size:  # of no bytes: killed as it was made
+                return
             room = os.statvfs(self._path.parent)
             size = min(_MOST_BYTES, room.f_bavail * room.f_frsize // _SHARE)
             if size < _LEAST_BYTES:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 import apsw
@@ -29,6 +30,8 @@ _LATEST = (
 )
 _OF_OPEN = "alarm_id IN (SELECT id FROM alarms WHERE is_open = 1)"
 _BROUGHT = "brought_home"
+_FROM = "fled_from"  # in a refuge: how far the database had come that it was taken from
+_OF_ALARM = {"alarms": "id", "alarm_events": "alarm_id", "commands": "because", "notices": "alarm_id"}
 _FLED = "fled"  # in a refuge: the tables that have come whole, once all have been tried
 _LAST_COLUMN = {**dict.fromkeys(TABLES.values(), "body"), "passes": "result", "audit": "detail"}  # of numbered tables
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.SQLError, apsw.SchemaChangeError)
@@ -86,14 +89,18 @@ class _Carrier:
     def __init__(self, source: apsw.Connection, target: apsw.Connection, *, is_lenient: bool = True) -> None:
         """``is_lenient``: where a table has no room, the others come all the same."""
         self._source, self._target, self._is_lenient = source, target, is_lenient
+        self.skips: AbstractSet[str] = frozenset()  # alarms that the target knows better
         self._rows: dict[str, int] = {}
         self._damaged: dict[str, None] = {}
 
     def result(self, left_rows: int = 0) -> Carried:
         return Carried(self._rows, tuple(self._damaged), left_rows)
 
-    def copy(self, part: Part, *, renumbers: bool = False, replaces: bool = False) -> int:
-        """Copy what can be read; how many rows. ``renumbers``: the target gives numbers of its own."""
+    def copy(self, part: Part, *, renumbers: bool = False, replaces: bool = False, is_vital: bool = False) -> int:
+        """Copy what can be read; how many rows. ``renumbers``: the target gives numbers of its own.
+
+        ``is_vital``: without it the target is of no use, so that there must be room for it.
+        """
         columns = self._common(part.table)
         if not columns:
             return 0
@@ -107,7 +114,7 @@ class _Carrier:
                 for row in self._each(part, columns):
                     self._insert(part.table, insert, row[1:] if renumbers else row, given)
         except apsw.FullError:
-            if not self._is_lenient:
+            if is_vital or not self._is_lenient:
                 raise
             self._damaged[part.table] = None
             return 0
@@ -116,7 +123,10 @@ class _Carrier:
         return came
 
     def _insert(self, table: str, insert: str, row: Row, names: list[str]) -> None:
-        if is_understood(table, dict(zip(names, row, strict=True))):
+        named = dict(zip(names, row, strict=True))
+        if self.skips and named.get(_OF_ALARM.get(table, "")) in self.skips:
+            return
+        if is_understood(table, named):
             with contextlib.suppress(apsw.SQLError, apsw.ConstraintError, apsw.MismatchError):
                 self._target.execute(insert, row)
                 return
@@ -179,7 +189,7 @@ class _Carrier:
         known = _columns(self._target, table)
         try:
             return [each for each in _columns(self._source, table) if each in known]
-        except _DAMAGE:
+        except (*_DAMAGE, UnicodeDecodeError):
             self._damaged[table] = None
             return []
 
@@ -208,8 +218,16 @@ def flee(source: apsw.Connection, target: apsw.Connection, settled: Mapping[Lane
         carrier.copy(part)
     carrier.copy(Part(TABLES[Lane.ALARM], "seq", f"seq > {settled[Lane.ALARM]}", 20_000), renumbers=True)
     carried = carrier.result()
+    with contextlib.suppress(*_DAMAGE):
+        target.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_FROM, _how_far(source)))
     settle_in(target, [each for each in carried.rows if each not in carried.damaged])
     return carried
+
+
+def _how_far(db: apsw.Connection) -> str:
+    """What changes with every alarm and reading that is stored."""
+    numbers = db.execute("SELECT name, seq FROM sqlite_sequence WHERE name LIKE 'outbox%' ORDER BY name").fetchall()
+    return orjson.dumps(numbers).decode()
 
 
 def settle_in(refuge: apsw.Connection, whole: list[str]) -> None:
@@ -223,8 +241,12 @@ def has_settled_in(refuge: apsw.Connection) -> bool:
 
 
 def _whole(refuge: apsw.Connection) -> list[str]:
-    row = refuge.execute("SELECT value FROM meta WHERE key = ?", (_FLED,)).fetchone()
-    return list(orjson.loads(str(row[0]))) if row else []
+    return list(orjson.loads(_meta(refuge, _FLED) or "[]"))
+
+
+def _meta(db: apsw.Connection, key: str) -> str:
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return str(row[0]) if row else ""
 
 
 def mend(
@@ -240,6 +262,7 @@ def mend(
     carrier.meta("pulse")
     carrier.meta(_BROUGHT)
     carrier.meta(_FLED)  # it may be a refuge that is mended
+    carrier.meta(_FROM)
     numbers = _numbers(source) if keeps_numbers else {}
     if numbers:
         carrier.meta("epoch")
@@ -248,8 +271,8 @@ def mend(
                 target.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
                 target.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, seq))
     for part in _GOING_ON:
-        carrier.copy(part)
-    carrier.copy(Part(TABLES[Lane.ALARM], "seq", f"seq > {settled[Lane.ALARM]}"), renumbers=not numbers)
+        carrier.copy(part, is_vital=True)
+    carrier.copy(Part(TABLES[Lane.ALARM], "seq", f"seq > {settled[Lane.ALARM]}"), renumbers=not numbers, is_vital=True)
     for part in _HISTORY:
         carrier.copy(part)
     first = _first_of_newest(source, settled[Lane.TELEMETRY], most_bytes)
@@ -292,20 +315,25 @@ def _numbers(source: apsw.Connection) -> dict[str, int]:
 def bring_home(refuge: apsw.Connection, home: apsw.Connection, settled: Mapping[Lane, int]) -> Carried | None:
     """Back onto the disk that could not be written: what has happened since; None where that was done before.
 
-    One transaction: a power cut leaves it done or not begun. What had not come along whole is only added to.
+    One transaction: a power cut leaves it done or not begun. What had not come along whole is only added to; so is
+    everything where a gateway has gone on at home meanwhile.
     """
     mark = epoch(refuge)
     if number(home, "SELECT count(*) FROM meta WHERE key = ? AND value = ?", _BROUGHT, mark):
         return None
-    whole = _whole(refuge)
+    left_at = _meta(refuge, _FROM)
+    is_left = left_at not in ("", _how_far(home))
+    whole = [] if is_left else _whole(refuge)
     carrier = _Carrier(refuge, home, is_lenient=False)
     with home:
         home.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BROUGHT, mark))
-        carrier.meta("pulse")
+        if not is_left:
+            carrier.meta("pulse")
+        carrier.skips = _make_way(refuge, home)
         for part in _STATE:
             if part.table in whole:
                 home.execute(f"DELETE FROM {part.table}")  # noqa: S608 - names of our own schema
-            carrier.copy(part, replaces=True)
+            carrier.copy(part, replaces=not is_left)
         for part in _GOING_ON:
             if part.table in _SINCE:
                 carrier.copy(Part(part.table, part.key), replaces=True)
@@ -314,4 +342,32 @@ def bring_home(refuge: apsw.Connection, home: apsw.Connection, settled: Mapping[
             carrier.copy(Part(table, "seq"), renumbers=True)
         for lane, table in TABLES.items():
             carrier.copy(Part(table, "seq", f"seq > {settled[lane]}"), renumbers=True)
+    return carrier.result()
+
+
+def _make_way(refuge: apsw.Connection, home: apsw.Connection) -> AbstractSet[str]:
+    """Alarms that have gone on at home. Another alarm of the same id as one in the refuge (which had not been able to
+    read how far the numbers had come) makes way for it: what is done with that must have its place in the record.
+    """  # noqa: D205 - one paragraph
+    when = "SELECT at_ms FROM alarm_events WHERE alarm_id = ? AND version = ?"
+    newer: set[str] = set()
+    spans = refuge.execute("SELECT alarm_id, min(version), max(version) FROM alarm_events GROUP BY alarm_id").fetchall()
+    for key, first, last in spans:
+        at_home = home.execute(when, (key, first)).fetchone()
+        if at_home is None:
+            continue
+        if at_home != refuge.execute(when, (key, first)).fetchone():
+            for table, column in _OF_ALARM.items():
+                home.execute(f"DELETE FROM {table} WHERE {column} = ?", (key,))  # noqa: S608 - names of our own schema
+        elif number(home, "SELECT max(version) FROM alarm_events WHERE alarm_id = ?", str(key)) > int(str(last)):
+            newer.add(str(key))
+    return newer
+
+
+def rescue_books(source: apsw.Connection, target: apsw.Connection) -> Carried:
+    """Out of a damaged file of the bridge: how far clouds have settled, and what they have refused."""
+    carrier = _Carrier(source, target, is_lenient=False)
+    carrier.meta("epoch")
+    for part in (Part("cursors", "uplink, lane"), Part("dead_letters", "id"), Part("status", "uplink")):
+        carrier.copy(part)
     return carrier.result()

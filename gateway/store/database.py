@@ -146,15 +146,8 @@ def open_gateway(directory: str) -> apsw.Connection:
 
 
 def open_bridge(directory: str) -> apsw.Connection:
-    """The bridge's own database. A broken one is put aside: it holds cursors, and what is sent again has its old id."""
-    path = Path(directory) / BRIDGE_FILE
-    try:
-        return _open(path, _BRIDGE_SCHEMA)
-    except StoreError as error:
-        if not is_damage(error):
-            raise
-        put_aside(path)
-        return _open(path, _BRIDGE_SCHEMA)
+    """The bridge's own database, created or migrated."""
+    return _open(Path(directory) / BRIDGE_FILE, _BRIDGE_SCHEMA)
 
 
 def open_reader(directory: str, name: str) -> apsw.Connection:
@@ -201,6 +194,10 @@ def _open(path: Path, schema: tuple[str, ...]) -> apsw.Connection:
         if db is not None:
             db.close()  # left open it would delete, by its name, the log of the one that comes in its place
         raise StoreError(f"cannot open {path}: {error}") from error
+    except UnicodeDecodeError as error:  # in its schema
+        assert db is not None
+        db.close()
+        raise StoreError(f"cannot open {path}: {error}") from apsw.CorruptError(str(error))
     return db
 
 

@@ -105,6 +105,9 @@ class Journal:
             self._reporting = Reporting(reports or {}, held_readings.read(self._db))
             for table in _READ_THROUGH:
                 number(self._db, f"SELECT count(*) FROM {table}")  # noqa: S608 - a constant
+        except MISUNDERSTOOD as error:
+            self._db.close()
+            raise apsw.CorruptError(f"a row cannot be understood: {error}") from error
         except BaseException:
             self._db.close()  # its file may be put aside
             raise

@@ -6,24 +6,37 @@ over is `carry`'s; when to mend is the caller's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import apsw
 import structlog
 
 from gateway.model import Lane
-from gateway.store.carry import MOST_TELEMETRY_BYTES, Carried, mend
-from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch, number, open_gateway, put_aside
+from gateway.store.carry import MOST_TELEMETRY_BYTES, Carried, mend, rescue_books
+from gateway.store.database import (
+    BRIDGE_FILE,
+    GATEWAY_FILE,
+    StoreError,
+    epoch,
+    is_damage,
+    number,
+    open_bridge,
+    open_gateway,
+    put_aside,
+)
 from gateway.store.still import still
 from gateway.store.trimming import TABLES
 from gateway.store.understanding import stand_in_for_lost
 
-_BESIDE = "mending"  # a directory: what is in it is half done
-_WHOLE = GATEWAY_FILE + ".mended"  # done, and not yet in its place
+_HALF = ".half"  # a directory: what is in it is half done
+_WHOLE = ".mended"  # done, and not yet in its place
+_TRACES = (BRIDGE_FILE, "ballast", GATEWAY_FILE + "-wal")  # of a database that was worked with
+_BOOKS = {"cursors": "seq", "dead_letters": "at_ms", "status": "body", "meta": "value"}  # of the bridge; in no index
 _EVERYTHING = 2**62
 
 _log = structlog.get_logger(__name__)
@@ -36,18 +49,9 @@ def mend_database(directory: str, uplinks: Sequence[str]) -> int:
         StoreError, OSError: not even that is possible; the damaged one is where it was.
     """
     home = Path(directory)
-    finish(directory)
-    fresh = open_gateway(str(home / _BESIDE))
-    try:
-        fresh.pragma("journal_mode", "memory")  # nobody needs it before it is whole
-        fresh.pragma("synchronous", 0)
+    with _beside(home, GATEWAY_FILE, open_gateway) as fresh:
         carried = _carry(home, fresh, uplinks)
         lost = stand_in_for_lost(fresh)
-    finally:
-        fresh.close()
-    _sync(home / _BESIDE / GATEWAY_FILE)
-    (home / _BESIDE / GATEWAY_FILE).replace(home / _WHOLE)
-    _sync(home)
     finish(directory)
     _log.error(
         "database_mended",
@@ -59,30 +63,102 @@ def mend_database(directory: str, uplinks: Sequence[str]) -> int:
     return carried.left_rows
 
 
+def open_books(directory: str) -> apsw.Connection:
+    """The bridge's own database; a damaged one is mended. Without its cursors rows go up again, under their old ids.
+
+    Raises:
+        StoreError: it cannot be opened or mended now.
+    """
+    finish(directory, BRIDGE_FILE)
+    try:
+        db = open_bridge(directory)
+    except StoreError as error:
+        if not is_damage(error):
+            raise
+    else:
+        if _can_be_read_through(db):
+            return db
+        db.close()
+    mend_books(directory)
+    return open_bridge(directory)
+
+
+def _can_be_read_through(db: apsw.Connection) -> bool:
+    """Found now, damage costs no session later."""
+    try:
+        for table, column in _BOOKS.items():
+            number(db, f"SELECT sum(length({column})) FROM {table}")  # noqa: S608 - constants
+    except (apsw.CorruptError, apsw.NotADBError):
+        return False
+    return True
+
+
+def mend_books(directory: str) -> None:
+    """Put the bridge's damaged database aside and go on with what can be read of it. Nobody may have it open.
+
+    Raises:
+        StoreError: not now; the damaged one is where it was.
+    """
+    home = Path(directory)
+    with _beside(home, BRIDGE_FILE, open_bridge) as fresh:
+        try:
+            with still(home / BRIDGE_FILE) as source:
+                carried = rescue_books(source, fresh)
+        except (StoreError, apsw.CorruptError, apsw.NotADBError) as error:
+            carried = Carried({}, (str(error),))
+    finish(directory, BRIDGE_FILE)
+    _log.error("bridge_file_mended", kept=dict(carried.rows), damaged=carried.damaged)
+
+
+@contextlib.contextmanager
+def _beside(home: Path, file: str, open_new: Callable[[str], apsw.Connection]) -> Iterator[apsw.Connection]:
+    """A new database beside the damaged one, called whole once it is filled.
+
+    Raises:
+        StoreError: there is no room for it, or the disk fails.
+    """
+    finish(str(home), file)
+    half = home / (file + _HALF)
+    fresh = open_new(str(half))
+    try:
+        fresh.pragma("journal_mode", "memory")  # nobody needs it before it is whole
+        fresh.pragma("synchronous", 0)
+        yield fresh
+    except apsw.Error as error:
+        raise StoreError(f"cannot mend {home / file}: {error}") from error
+    finally:
+        fresh.close()
+    _sync(half / file)
+    (half / file).replace(home / (file + _WHOLE))
+    _sync(home)
+
+
 def _carry(home: Path, fresh: apsw.Connection, uplinks: Sequence[str]) -> Carried:
+    """Raises apsw.FullError where what a gateway goes on with has no room: without it, the new one would be a loss."""
     room = os.statvfs(home)
     most = min(MOST_TELEMETRY_BYTES, room.f_bavail * room.f_frsize // 2)
     try:
         with still(home / GATEWAY_FILE) as source:
             is_behind = is_behind_its_readers(source, home)
             return mend(source, fresh, settled(home, uplinks), keeps_numbers=not is_behind, most_bytes=most)
-    except (StoreError, apsw.Error) as error:
+    except (StoreError, apsw.CorruptError, apsw.NotADBError) as error:
         return Carried({}, (str(error),))
 
 
-def finish(directory: str) -> None:
+def finish(directory: str, file: str = GATEWAY_FILE) -> None:
     """What a power cut has left of a mending: a new database that is whole takes its place, a half one goes."""
     home = Path(directory)
-    shutil.rmtree(home / _BESIDE, ignore_errors=True)
-    if (home / _WHOLE).exists():
-        put_aside(home / GATEWAY_FILE)
-        (home / _WHOLE).replace(home / GATEWAY_FILE)
+    shutil.rmtree(home / (file + _HALF), ignore_errors=True)
+    whole = home / (file + _WHOLE)
+    if whole.exists():
+        put_aside(home / file)
+        whole.replace(home / file)
         _sync(home)
 
 
 def newest(directory: str) -> Path:
     """The database to be read where nothing can be written."""
-    whole = Path(directory) / _WHOLE
+    whole = Path(directory) / (GATEWAY_FILE + _WHOLE)
     return whole if whole.exists() else Path(directory) / GATEWAY_FILE
 
 
@@ -102,6 +178,14 @@ def settled(directory: Path, uplinks: Sequence[str]) -> Mapping[Lane, int]:
         return dict.fromkeys(Lane, 0)
 
 
+def has_been_emptied(directory: str) -> bool:
+    """Is the database a file of no bytes, as a power cut may leave it, where one was? To SQLite that is a new one."""
+    home = Path(directory)
+    with contextlib.suppress(OSError):
+        return (home / GATEWAY_FILE).stat().st_size == 0 and any((home / each).exists() for each in _TRACES)
+    return False
+
+
 def is_behind_its_readers(db: apsw.Connection, directory: Path) -> bool:
     """Has a cloud settled numbers that this database has not given out? Then it has lost its newest commits (a damaged
     log), or is a copy from before: were it to go on, what comes next would be taken for settled.
@@ -119,8 +203,15 @@ def is_behind_its_readers(db: apsw.Connection, directory: Path) -> bool:
 
 
 def begin_anew(db: apsw.Connection) -> None:
-    """Another epoch: what waits goes up once more, under ids of its own, and nothing is taken for settled."""
-    db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (secrets.token_hex(4),))
+    """Another epoch: what waits goes up once more, under ids of its own, and nothing is taken for settled.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    try:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (secrets.token_hex(4),))
+    except apsw.Error as error:
+        raise StoreError(f"cannot begin anew: {error}") from error
     _log.error("database_went_back", note="its newest commits are lost; what waits for clouds is sent again")
 
 

@@ -7,7 +7,8 @@ a platform belongs to `cloud_bridge`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import apsw
 import orjson
@@ -15,9 +16,12 @@ import orjson
 from gateway.model import Alarm, AlarmEvent, Lane, OutboxEntry, Reading
 from gateway.store import codec, dead_letters
 from gateway.store.damage import next_readable
-from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch, number, open_bridge, open_reader
+from gateway.store.database import BRIDGE_FILE, GATEWAY_FILE, StoreError, epoch, is_damage, number, open_reader
+from gateway.store.mending import mend_books, open_books
 from gateway.store.packing import Packed, PackError, as_one, is_pack, unpack
 from gateway.store.trimming import TABLES
+
+_T = TypeVar("_T")
 
 _MAX_DEAD_LETTERS = 10_000  # per uplink: the oldest go first, alarms last; the count stays in the status
 
@@ -156,14 +160,22 @@ class OutboxReader:
 
 
 class CursorStore:
-    """The bridge's own file: how far each uplink has settled, what platforms refused, how the bridge is doing."""
+    """The bridge's own file: how far each uplink has settled, what platforms refused, how the bridge is doing.
+
+    Where it is found damaged it is mended, and what was asked is done in the new one.
+    """
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._db = open_bridge(directory)
+        self._epoch = ""
+        self._db = open_books(directory)
 
     def adopt(self, outbox_epoch: str) -> bool:
         """Keep cursors of this outbox only; True where those of a former one were thrown away."""
+        self._epoch = outbox_epoch
+        return self._do(lambda: self._adopt(outbox_epoch))
+
+    def _adopt(self, outbox_epoch: str) -> bool:
         before = epoch(self._db)
         if before == outbox_epoch:
             return False
@@ -175,17 +187,19 @@ class CursorStore:
 
     def get(self, uplink: str, lane: Lane) -> int:
         """Everything up to this seq is settled; 0 at first."""
-        return number(self._db, "SELECT seq FROM cursors WHERE uplink = ? AND lane = ?", uplink, lane.value)
+        sql = "SELECT seq FROM cursors WHERE uplink = ? AND lane = ?"
+        return self._do(lambda: number(self._db, sql, uplink, lane.value))
 
     def settle(self, uplink: str, lane: Lane, seq: int) -> None:
         """Everything up to ``seq`` is settled; never moves backwards."""
-        self._db.execute(
-            "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
-            (uplink, lane.value, seq),
-        )
+        sql = "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)"
+        self._do(lambda: self._db.execute(sql, (uplink, lane.value, seq)))
 
     def reject(self, uplink: str, entry: OutboxEntry, reason: str) -> None:
         """Keep a refused row as a dead letter; the oldest go beyond the bound."""
+        self._do(lambda: self._reject(uplink, entry, reason))
+
+    def _reject(self, uplink: str, entry: OutboxEntry, reason: str) -> None:
         with self._db:
             self._db.execute(
                 "INSERT OR IGNORE INTO dead_letters (uplink, lane, seq, at_ms, reason, body) VALUES (?, ?, ?, ?, ?, ?)",
@@ -195,23 +209,37 @@ class CursorStore:
 
     def rejected(self, uplink: str) -> int:
         """How many dead letters this uplink has."""
-        return number(self._db, "SELECT count(*) FROM dead_letters WHERE uplink = ?", uplink)
+        return self._do(lambda: number(self._db, "SELECT count(*) FROM dead_letters WHERE uplink = ?", uplink))
 
     def wanted(self, uplink: str) -> Sequence[tuple[int, OutboxEntry]]:
         """Dead letters that somebody wants sent again."""
-        return dead_letters.wanted_of(self._db, self._directory, uplink)
+        return self._do(lambda: dead_letters.wanted_of(self._db, self._directory, uplink))
 
     def close_letter(self, letter_id: int, refused: str) -> None:
         """A dead letter was taken (``refused`` ""), or refused again."""
-        dead_letters.close(self._db, self._directory, letter_id, refused)
+        self._do(lambda: dead_letters.close(self._db, self._directory, letter_id, refused))
 
     def set_status(self, uplink: str, status: dict[str, object]) -> None:
         """Leave word for the gateway's screens."""
-        self._db.execute("INSERT OR REPLACE INTO status VALUES (?, ?)", (uplink, orjson.dumps(status).decode()))
+        body = orjson.dumps(status).decode()
+        self._do(lambda: self._db.execute("INSERT OR REPLACE INTO status VALUES (?, ?)", (uplink, body)))
 
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
+
+    def _do(self, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except apsw.Error as error:
+            if not is_damage(error):
+                raise
+        self._db.close()
+        mend_books(self._directory)
+        self._db = open_books(self._directory)
+        if self._epoch and not epoch(self._db):  # its place was the damaged one: these are cursors of this outbox
+            self._db.execute("INSERT INTO meta VALUES ('epoch', ?)", (self._epoch,))
+        return work()
 
 
 def bridge_status(directory: str) -> dict[str, dict[str, object]]:

@@ -7,6 +7,7 @@ rows is `outbox`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
@@ -53,6 +54,7 @@ class Trimmer:
         self._counted_to = 0
         self._packed_to = 0
         self._cursors: apsw.Connection | None = None
+        self._which = 0  # of the files that had that name
 
     def trim(self) -> Trimmed:
         """A bounded piece of each kind of work."""
@@ -101,9 +103,13 @@ class Trimmer:
         """Up to where every enabled uplink has settled; all of it where there is none."""
         if not self._uplinks:
             return 2**62
+        which = self._which_file()
+        if self._cursors is not None and which != self._which:  # the bridge has mended it
+            self._cursors.close()
+            self._cursors = None
         if self._cursors is None:
             try:
-                self._cursors = open_reader(self._directory, BRIDGE_FILE)
+                self._cursors, self._which = open_reader(self._directory, BRIDGE_FILE), which
             except StoreError:
                 return 0  # the bridge has never run
         try:
@@ -116,6 +122,12 @@ class Trimmer:
         except apsw.Error:  # broken or put aside: look again next time
             self._cursors.close()
             self._cursors = None
+            return 0
+
+    def _which_file(self) -> int:
+        try:
+            return (Path(self._directory) / BRIDGE_FILE).stat().st_ino
+        except OSError:
             return 0
 
     def _drop_oldest(self) -> int:

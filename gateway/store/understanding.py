@@ -35,16 +35,33 @@ def _mark(row: Mapping[str, Any]) -> object:
 
 
 def _command(row: Mapping[str, Any]) -> object:
-    return orjson.loads(row["value"]), Actor(*orjson.loads(row["actor"])), int(row["expires_ms"]), int(row["issued_ms"])
+    ends = int(str(row["expires_ms"])), int(str(row["issued_ms"])), _instant_of(row)
+    alarm, _, rest = str(row["id"]).partition(f"{row['because']}#")
+    if rest and not alarm:  # behind the alarm's own id, the version of the event that commanded
+        int(rest.partition("/")[0])
+    return orjson.loads(row["value"]), Actor(*orjson.loads(row["actor"])), ends
+
+
+def _alarm(row: Mapping[str, Any]) -> object:
+    return codec.alarm_from_json(orjson.loads(row["body"])), int(str(row["occurrence"])), int(str(row["raised_ms"]))
+
+
+def _timer(row: Mapping[str, Any]) -> object:
+    return int(str(row["started_ms"])), float(str(row["duration_s"])), _instant_of(row)
+
+
+def _instant_of(row: Mapping[str, Any]) -> float:
+    """None in the database of an older version."""
+    return float(str(row.get("mono_s") or 0.0))
 
 
 _LOOKS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
-    "alarms": lambda row: codec.alarm_from_json(orjson.loads(row["body"])),
+    "alarms": _alarm,
     "commands": _command,
     "marks": _mark,
     "pulse": lambda row: pulse.Pulse(*orjson.loads(row["value"])),
     "fled": lambda row: orjson.loads(row["value"]),
-    "timers": lambda row: (int(row["started_ms"]), float(row["duration_s"])),
+    "timers": _timer,
 }
 
 _LOST = """
