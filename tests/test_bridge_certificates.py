@@ -84,6 +84,24 @@ def test_check_warns_thirty_days_ahead(tmp_path: Path, days: int, codes: list[st
     assert found.site is not None
 
 
+@pytest.mark.parametrize(
+    ("unit", "name", "codes"),
+    [("gateway", "gw", []), ("gateway", "gw-2", ["W412"]), ("reader", "gw-2", []), (None, "gw-2", [])],
+)
+def test_check_warns_of_the_certificate_of_another_gateway(
+    tmp_path: Path, unit: str | None, name: str, codes: list[str]
+) -> None:
+    """A nats-server acknowledges what that one may not publish and drops it: nothing else would say so."""
+    cert = trustme.CA().issue_cert("h", common_name=name, organization_unit_name=unit)
+    cert.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    config = laid_out("certificate-ended", tmp_path)
+    text = f"gateway:\n  id: gw\n  uplinks:\n    a: {{type: mqtt, host: h, tls: {{cert: {tmp_path}/client.pem}}}}\n"
+    (config / "gateway.yaml").write_text(text, encoding="utf-8")
+    found = checked(config)
+    assert [each.code for each in found.findings] == codes
+    assert found.site is not None
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_a_platform_sends_is_a_certificate_or_an_error(der: bytes) -> None:

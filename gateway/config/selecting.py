@@ -1,6 +1,7 @@
 """Configuration: does ``only:`` of an uplink name what is there? A misspelt kind would send nothing, silently.
 
-Likewise uplinks that throw each other out, and commands of which nothing can ever be done.
+Likewise uplinks that throw each other out, the certificate of another gateway, and commands of which nothing can ever
+be done.
 
 What passes is `cloud_bridge.selection`; the model of ``only:`` is the uplinks' own.
 """
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gateway.config.desk import Desk
@@ -17,6 +20,7 @@ from gateway.config.findings import DEFINED, Say, perhaps
 from gateway.config.shaping import Part
 from gateway.config.tree import Entry
 from gateway.model import Uplink
+from gateway.x509 import gateway_of
 
 
 def check_only(desk: Desk, uplinks: Iterable[Uplink], entry: Entry | None) -> None:
@@ -48,6 +52,7 @@ def check_sessions(desk: Desk, site_id: str, uplinks: Iterable[Uplink], entry: E
     for uplink in uplinks:
         part = Part(entry, ("gateway", "uplinks", uplink.id), Say(f"上行 {uplink.id}", f"uplink {uplink.id}"))
         _check_commands(desk, uplink, part)
+        _check_account(desk, site_id, uplink, part)
         if uplink.type in _SESSIONS:
             params: Any = uplink.params
             port = params.port or (1883 if params.is_plaintext else 8883)
@@ -74,6 +79,25 @@ def _same_client(desk: Desk, part: Part, other: str) -> None:
         ),
         subject=part.subject,
         fix=Say("给其中一个写 client_id: 另一个名字", "give one of them a client_id of its own"),
+    )
+
+
+def _check_account(desk: Desk, site_id: str, uplink: Uplink, part: Part) -> None:
+    """Where certificates are the accounts, some brokers acknowledge what another's may not say, and throw it away."""
+    cert, owner = str(getattr(getattr(uplink.params, "tls", None), "cert", "")), ""
+    with suppress(OSError, ValueError):  # `outside` says what is wrong with the file
+        owner = gateway_of(Path(cert)) if cert else ""
+    if owner in ("", site_id):
+        return
+    desk.findings.add(
+        "W412",
+        part.entry.at(*part.path, "tls", "cert"),
+        Say(
+            f"证书是网关 {owner} 的,本机编号是 {site_id}:平台可能照样应答却全部丢掉",
+            f"the certificate is of gateway {owner} and this is {site_id}: the platform may answer and drop it all",
+        ),
+        subject=part.subject,
+        fix=Say(f"换成 {site_id} 的证书,或改 gateway.id", f"use the certificate of {site_id}, or change gateway.id"),
     )
 
 
