@@ -9,6 +9,7 @@ import pytest
 
 from cloud_bridge import run
 from cloud_bridge.settings import Common
+from cloud_bridge.table import UPLINKS
 from cloud_bridge.uplink import Context, UplinkKind
 from gateway.model import Lane, Uplink
 from tests.support_bridge import Box, bridging, mosquitto, platform, site, until
@@ -120,7 +121,7 @@ async def test_trouble_in_one_uplink_does_not_reach_the_others(
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(run, "_RESTART_S", 0.05)
-    monkeypatch.setattr(run, "UPLINKS", {**run.UPLINKS, "broken": UplinkKind(Common, build)})
+    monkeypatch.setattr(run, "UPLINKS", {**UPLINKS, "broken": UplinkKind(Common, build)})
     with mosquitto(tmp_path) as broker, platform(broker.port) as seen:
         async with bridging(site(tmp_path, Uplink("bad", "broken", {}), up(broker.port))):
             await until(lambda: broken >= 3, "started again")
