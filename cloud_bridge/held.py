@@ -20,7 +20,7 @@ class Held:
         self._suspicion = suspicion
         self.bytes = 0  # of the rows that wait
         self._rows: dict[int, OutboxEntry] = {}  # ascending
-        self._alarms: dict[int, str] = {}  # of these, and of those that are being tried
+        self._alarms: dict[int, str] = {}  # of these, and of those that are being tried; ascending
 
     def __contains__(self, row: Row) -> bool:
         """Does it wait here?"""
@@ -42,13 +42,16 @@ class Held:
         return False
 
     def due(self, now_s: float) -> OutboxEntry | None:
-        """The first row that may be tried now."""
-        for seq, entry in self._rows.items():
-            alarm = self._alarms[seq]
-            is_first = not any(of == alarm and other < seq for other, of in self._alarms.items())
-            if is_first and self._suspicion.due_s(Row(entry.lane, seq)) <= now_s:
-                return entry
-        return None
+        """The row that may be tried now and has waited longest for it, or None."""
+        firsts: dict[str, int] = {}
+        for seq, alarm in self._alarms.items():
+            firsts.setdefault(alarm, seq)
+        waiting = [self._rows[seq] for seq in firsts.values() if seq in self._rows]
+        entry = min(waiting, key=self._due_s, default=None)
+        return entry if entry is not None and self._due_s(entry) <= now_s else None
+
+    def _due_s(self, entry: OutboxEntry) -> float:
+        return self._suspicion.due_s(Row(entry.lane, entry.seq))
 
     def start(self, seq: int) -> None:
         """This row is on its way."""

@@ -9,8 +9,9 @@ import apsw
 import structlog
 
 from cloud_bridge.ledger import Ledger
-from cloud_bridge.uplink import Uplink, UplinkError
-from gateway.model import OutboxEntry
+from cloud_bridge.sent import begin, failure_of
+from cloud_bridge.uplink import Uplink
+from gateway.model import Delivery, OutboxEntry
 from gateway.store.database import StoreError
 
 _log = structlog.get_logger(__name__)
@@ -46,18 +47,24 @@ class Retries:
                 _log.warning("dead letters cannot be read", uplink=self._uplink, reason=str(error))
 
     async def _try(self, letter_id: int, entry: OutboxEntry) -> None:
-        reason = ""
         self.is_doubtful = True
-        try:
-            async with asyncio.timeout(self._platform.limits.answer_s):
-                delivery = await self._platform.deliver((entry,))
-            if entry.seq not in delivery.accepted:
-                reason = delivery.rejected.get(entry.seq, "not answered")
-        except (UplinkError, TimeoutError) as error:
-            self.is_doubtful = not (isinstance(error, UplinkError) and error.is_explicit)
-            reason = str(error) or "not answered"
+        future = begin(self._platform, (entry,))
+        await asyncio.wait([future], timeout=self._platform.limits.answer_s)
+        reason = self._refusal(entry, future)
         _log.info("dead letter tried again", uplink=self._uplink, letter=letter_id, refused=reason)
         await self._ledger.close_letter(letter_id, reason)
         if not reason:
             self.is_doubtful = False
             self._gone()
+
+    def _refusal(self, entry: OutboxEntry, future: asyncio.Future[Delivery]) -> str:
+        """Why it was not taken, "" where it was."""
+        if not future.done():
+            future.add_done_callback(failure_of)  # too late: nobody waits for it any more
+            return "not answered"
+        error = failure_of(future)
+        if error is not None:
+            self.is_doubtful = not error.is_explicit
+            return str(error) or "not answered"
+        delivery = future.result()
+        return "" if entry.seq in delivery.accepted else delivery.rejected.get(entry.seq, "not answered")

@@ -1,13 +1,17 @@
-"""Deliveries of a session without an answer, and which of them the platform has passed over. Pure."""
+"""One delivery from its beginning to its end, whatever the uplink's code does with it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from cloud_bridge.suspicion import Row, Suspicion
+import structlog
+
+from cloud_bridge.uplink import Uplink, UplinkError
 from gateway.model import Delivery, Lane, OutboxEntry
+
+_log = structlog.get_logger(__name__)
 
 
 class Sent(NamedTuple):
@@ -21,17 +25,27 @@ class Sent(NamedTuple):
     is_own: bool  # answered by the uplink itself: that says nothing of the platform
 
 
-def passed_over(
-    waiting: Mapping[Lane, Sequence[Sent]], answered: Mapping[Lane, int], suspicion: Suspicion
-) -> Row | None:
-    """The first row without an answer, where a later delivery of its lane was answered.
+def begin(uplink: Uplink, entries: Sequence[OutboxEntry]) -> asyncio.Future[Delivery]:
+    """Deliver these rows; where the uplink's code fails at them, the future says so."""
+    try:
+        return uplink.deliver(entries)
+    except Exception as error:  # noqa: BLE001 - a row that our own code does not bear must not stop those behind it
+        future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+        future.set_exception(error)
+        return future
 
-    Of any lane where that has happened to this row before: behind it there may be no other of its own.
+
+def failure_of(future: asyncio.Future[Delivery]) -> UplinkError | None:
+    """Why a delivery that is done has failed.
+
+    A fault of our own counts as a refusal by name: of this row, and believed no sooner than one of the platform.
     """
-    for lane, sent in waiting.items():
-        if sent:
-            row = Row(lane, sent[0].entries[0].seq)
-            last = max(answered.values()) if suspicion.is_passed(row) else answered[lane]
-            if sent[0].number < last:
-                return row
-    return None
+    if future.cancelled():
+        return UplinkError("the session ended before it went")
+    error = future.exception()
+    if error is None or isinstance(error, UplinkError):
+        return error
+    if not isinstance(error, Exception):
+        raise error
+    _log.error("a row that the bridge itself does not bear", exc_info=error)
+    return UplinkError(f"the bridge itself: {error!r}", is_refusal=True, is_explicit=True)

@@ -22,6 +22,7 @@ from gateway.store.database import StoreError
 _log = structlog.get_logger(__name__)
 _EVERY_S = 1.0
 _HEARTBEAT_S = 5.0
+_NO_STATUS = "cannot write the status"
 _COUNTING_SHARE = 50  # counting a backlog may take a fiftieth of the time
 
 
@@ -124,7 +125,10 @@ class Status:
         try:
             await self._write()
         except (apsw.Error, StoreError) as error:
-            self.trouble(f"cannot write the status: {error}")
+            self.trouble(f"{_NO_STATUS}: {error}")
+        else:
+            if self._trouble.startswith(_NO_STATUS):
+                self.trouble("")
 
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()

@@ -7,7 +7,8 @@ further row needs twice as many refusals: a platform that forbids everything mus
 
 An end of the session names no row: a bad link ends sessions as well. An alarm that was alone in one is therefore held
 back until others have been tried, and is blamed only when another alarm was taken since, or the platform itself has
-named it (`is_explicit`). Until then it is tried again, ever more seldom, and costs nobody else anything.
+named it (`is_explicit`). Until then it is tried again, ever more seldom; where many alarms end sessions, they take
+turns with telemetry. The rule and its cost: ADR 0027.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _MOST_DOUBT = 7  # an alarm is then given up after hundreds of refusals
 _FIRST_PAUSE_S = 0.25  # before a held alarm is tried again; doubled at each refusal
 _LONGEST_PAUSE_S = 60.0
 _DOUBLINGS = 16
+_MANY = 8  # alarms that have ended a session alone, and none was taken: perhaps the platform takes no alarm at all
+_LONGEST_LANE_PAUSE_S = 10.0
 _MOST_STRUCK = 256  # rows that are remembered
 
 
@@ -52,6 +55,8 @@ class Suspicion:
         self._suspects: set[Row] = set()
         self._doubt = _UNPROVED  # nothing was taken yet: perhaps the platform is ill, and no row to blame
         self._blamed: Row | None = None
+        self.alarms_due_s = 0.0  # until then no alarm goes: telemetry has its turn
+        self._barren = 0  # alarms that ended a session since there were many of them
         self._struck: dict[
             Row, _Record
         ] = {}  # every alarm, and the last row of telemetry: they must not hide each other
@@ -83,6 +88,8 @@ class Suspicion:
             return
         if row != self._blamed:
             self._doubt = 0
+        if row.lane is Lane.ALARM:
+            self.alarms_due_s, self._barren = 0.0, 0
         for other, record in self._struck.items():
             record.is_passed |= other.lane is row.lane
 
@@ -115,12 +122,26 @@ class Suspicion:
         record.strikes += 1
         record.is_named |= is_named
         record.is_passed |= is_passed
-        record.due_s = now_s + min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(record.strikes, _DOUBLINGS))
+        self.postpone(row, now_s)
+        if row.lane is Lane.ALARM:
+            self._pause_alarms(now_s)
         if record.strikes < self._needed(row, record):
             return None
         self._doubt = min(self._doubt + 1, _MOST_DOUBT)
         self._blamed = row
         return row
+
+    def postpone(self, row: Row, now_s: float) -> None:
+        """It is tried: the next time after a pause, if it was refused before."""
+        if row in self._struck:
+            self._struck[row].due_s = now_s + _pause_s(self._struck[row].strikes, _LONGEST_PAUSE_S)
+
+    def _pause_alarms(self, now_s: float) -> None:
+        """Where one alarm after the other ends the session, telemetry must not wait for all of them."""
+        unproved = [row for row, record in self._struck.items() if row.lane is Lane.ALARM and not record.is_passed]
+        if len(unproved) >= _MANY:
+            self._barren += 1
+            self.alarms_due_s = now_s + _pause_s(self._barren, _LONGEST_LANE_PAUSE_S)
 
     def _needed(self, row: Row, record: _Record) -> float:
         """Refusals of this row before it is blamed."""
@@ -139,3 +160,8 @@ class Suspicion:
                     del self._struck[each]
             self._struck[row] = _Record()
         return self._struck[row]
+
+
+def _pause_s(refusals: int, longest_s: float) -> float:
+    pause_s: float = _FIRST_PAUSE_S * 2 ** min(refusals, _DOUBLINGS)
+    return min(longest_s, pause_s)

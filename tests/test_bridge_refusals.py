@@ -9,7 +9,7 @@ import apsw
 import orjson
 import pytest
 
-from cloud_bridge import pace, pump, suspicion
+from cloud_bridge import pace, settling, suspicion
 from gateway.model import Lane, Uplink
 from tests.support_bridge import Box, Hangup, Packet, StandIn, bridging, listening, site, stand_in, until
 
@@ -166,7 +166,7 @@ async def test_an_alarm_overtakes_the_telemetry_in_flight(box: Box, tmp_path: Pa
 async def test_a_full_disk_does_not_stop_alarms(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the cursor can't be written the alarms still go out, and the trouble is logged once."""
     box.alarms(1)
-    monkeypatch.setattr(pump, "_SETTLE_S", 0.05)
+    monkeypatch.setattr(settling, "_SETTLE_S", 0.05)
     async with stand_in(lambda _: True) as cloud, bridging(site(tmp_path, up(cloud.port))):
         await until(lambda: box.settled("cloud") == box.last(), "the first alarm")
         books = apsw.Connection(str(tmp_path / "bridge.db"))
