@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -95,3 +96,14 @@ async def test_a_bridge_that_does_not_read_costs_no_memory() -> None:
     finally:
         child.kill()
         await child.wait()
+
+
+async def test_where_no_thread_is_to_be_had_that_is_said_as_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor of the bridge takes it for a bridge that could not be started, and not for the gateway's end."""
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")  # as CPython does
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(OSError, match="can't start new thread"):
+        await Child.start((sys.executable, "-c", "pass"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from gateway.model import Lane, Uplink
 from gateway.store.dead_letters import MOST_WANTED, dead_letters, want, wanted
 from gateway.store.outbox import CursorStore, OutboxReader
 from tests.support_bridge import Box, Packet, bridging, site, stand_in, until
+
+SERVICE = 65534  # somebody who is not root
 
 
 @pytest.fixture
@@ -114,3 +117,30 @@ def test_the_command_line(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not wanted(str(tmp_path))
     assert run("retry", "cloud").exit_code == 0
     assert wanted(str(tmp_path)) == [1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_wish_of_root_is_the_services(tmp_path: Path) -> None:
+    """`sudo shouwang uplinks retry` on the directory of the service: its bridge can see the wish and take it away."""
+    os.chown(tmp_path, SERVICE, SERVICE)
+    assert want(str(tmp_path), 7)
+    owners = {each.name: each.stat().st_uid for each in (tmp_path / "retry.d", tmp_path / "retry.d" / "7")}
+    assert owners == {"retry.d": SERVICE, "7": SERVICE}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_who_may_not_read_is_told_so(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody without the right to the data is not told that nothing was refused, and what to do is."""
+    box.readings(1)
+    (entry,) = OutboxReader(str(tmp_path)).take(Lane.TELEMETRY, 0)
+    CursorStore(str(tmp_path)).reject("cloud", entry, "400: no such field")
+    monkeypatch.setattr(uplinks, "_site", lambda _: site(tmp_path, up(1)))
+    os.seteuid(SERVICE)
+    try:
+        told = [
+            CliRunner().invoke(uplinks.app, words) for words in (["letters", "cloud"], ["list"], ["retry", "cloud"])
+        ]
+    finally:
+        os.seteuid(0)
+    assert [each.exit_code for each in told] == [1, 1, 1]
+    assert all("用 root 或运行网关的账号" in each.output for each in told)

@@ -36,13 +36,13 @@ class Disk:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.mkdir()
-        self._is_mounted = os.getuid() == 0 and runs(
+        self.is_mounted = os.getuid() == 0 and runs(
             "mount", "-t", "tmpfs", "-o", "size=64m,mode=700", "none", str(path)
         )
 
     def turn(self, how: str) -> None:
         """``ro`` or ``rw``."""
-        if self._is_mounted:
+        if self.is_mounted:
             assert runs("mount", "-o", f"remount,{how}", str(self._path))
             return
         if os.getuid() == 0:
@@ -52,7 +52,7 @@ class Disk:
 
     def end(self) -> None:
         self.turn("rw")
-        if self._is_mounted:
+        if self.is_mounted:
             runs("umount", "-l", str(self._path))
 
 
@@ -88,10 +88,14 @@ class Rig:
 
     async def until_mended(self) -> None:
         """Wait until it says so; meanwhile its page is away."""
+        await self.until_said(["mended"])
+
+    async def until_said(self, notes: list[str]) -> None:
+        """Wait until it says just this; its page may be away for a moment."""
         async with asyncio.timeout(20):
             while True:
                 with contextlib.suppress(httpx.TransportError):
-                    if await self.notes() == ["mended"]:
+                    if await self.notes() == notes:
                         return
                 await asyncio.sleep(0.02)
 
@@ -225,3 +229,39 @@ def _ruin(database: Path, table: str) -> None:
     with database.open("r+b") as file:
         file.seek((int(str(page)) - 1) * size)
         file.write(b"\xff" * size)
+
+
+async def test_a_damaged_database_on_a_full_disk_makes_nobody_deaf(rig: Rig) -> None:
+    """There is no room to mend in: the gateway goes on from memory with its alarms, in the same process, and hears a
+    fire; killed and started again too. With room it is mended at home, and has all of it."""
+    if not rig.disk.is_mounted:
+        pytest.skip("needs the right to mount")
+    await rig.devices.publish("smoke/SM3-2-03-0301/up", FIRE)
+    await rig.person.until_alarms(1)
+    rig.gateway.kill()
+    _ruin(rig.database, "outbox_telemetry")
+    (rig.gateway.data / "ballast").unlink()
+    room = os.statvfs(rig.gateway.data)
+    filler = rig.gateway.data / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - 150_000)
+    await rig.devices.publish("smoke/SM3-2-03-0302/up", FIRE)
+    await asyncio.to_thread(rig.gateway.start)
+    pid = rig.gateway.pid
+    await rig.until_said(["memory"])
+    await rig.person.until_alarms(2)
+    assert rig.gateway.pid == pid
+    await rig.gateway.until_bus_up()
+    await rig.devices.publish("smoke/SM3-2-03-0303/up", FIRE)
+    await rig.person.until_alarms(3)
+    before = await rig.open_alarms()
+    rig.gateway.kill()
+    await asyncio.to_thread(rig.gateway.start)
+    await rig.until_said(["memory"])
+    assert await rig.open_alarms() == before
+    rig.gateway.kill()
+    filler.unlink()
+    await asyncio.to_thread(rig.gateway.start)
+    await rig.until_said(["mended"])
+    assert await rig.open_alarms() == before
+    assert [*rig.runtime.iterdir()] == []

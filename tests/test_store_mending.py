@@ -327,7 +327,7 @@ class Narrow(Disk):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._path = path
-        if not self._is_mounted:
+        if not self.is_mounted:
             pytest.skip("needs the right to mount")
 
     def leave(self, free: int) -> None:

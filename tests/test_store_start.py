@@ -63,6 +63,13 @@ def test_the_ballast_is_thrown_before_a_start_on_a_full_disk(tmp_path: Path, mon
     assert not (tmp_path / "ballast").exists()
 
 
+def test_ballast_that_was_never_filled_is_made_again(tmp_path: Path) -> None:
+    """Killed between making the file and filling it: there is room kept back all the same."""
+    (tmp_path / "ballast").touch()
+    Journal(str(tmp_path), (), 10_000_000).close()
+    assert (tmp_path / "ballast").stat().st_size > 0
+
+
 def fill(store: Journal) -> None:
     for n in range(1, 1000):
         store.commit(Batch([full_step(n)]))

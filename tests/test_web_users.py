@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app.first_account import setup_code
 from gateway.clock import ManualClock
 from gateway.model import Now
 from gateway.store.journal import Journal
@@ -36,3 +37,16 @@ class TestUsersOnDisk(UserStoreContract):
             clock = ManualClock(Now(NOON - timedelta(hours=1), 0.0))
             yield Users(journal.connection, writer, str(tmp_path), writer, clock)
         journal.close()
+
+
+async def test_a_full_disk_under_the_first_code_ends_no_start(tmp_path: Path) -> None:
+    """The code cannot be written (here a directory has its name): nobody can log in yet, alarms are heard."""
+    journal = Journal(str(tmp_path), [], 10_000_000)
+    (tmp_path / "setup-code.new").mkdir()
+    with ThreadPoolExecutor(1) as writer:
+        users = Users(journal.connection, writer, str(tmp_path), writer, ManualClock(Now(NOON, 0.0)))
+        assert await setup_code(users)
+        (tmp_path / "setup-code.new").rmdir()
+        assert await setup_code(users) == (tmp_path / "setup-code").read_text().strip()
+        users.close()
+    journal.close()

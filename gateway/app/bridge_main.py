@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import apsw
+
 from gateway.app.apart import read_apart
 from gateway.app.bridge import die_first
 from gateway.app.memory import give_back_memory, keep_memory_small
@@ -22,17 +24,23 @@ def main(argv: Sequence[str]) -> None:
     from cloud_bridge.run import BridgeError, run_bridge  # noqa: PLC0415 - after the line above
     from gateway.app.logs import set_up_logs  # noqa: PLC0415 - as above
     from gateway.app.signals import until_told  # noqa: PLC0415 - as above
+    from gateway.store.database import StoreError  # noqa: PLC0415 - as above
 
     set_up_logs()
     die_first()
     keep_memory_small()
     site = read_apart(lambda: _site(asked.config, tells_warnings=not asked.wake_from_stdin))
     give_back_memory()
-    wake_fd = 0 if asked.wake_from_stdin else None
+    wake_fd, data_dir = 0 if asked.wake_from_stdin else None, asked.data_dir or site.data_dir
     try:
-        asyncio.run(until_told(run_bridge(site, asked.data_dir or site.data_dir, wake_fd=wake_fd)))
+        asyncio.run(until_told(run_bridge(site, data_dir, wake_fd=wake_fd)))
     except BridgeError as error:
         raise SystemExit(str(error)) from None
+    except (OSError, StoreError, apsw.Error) as error:
+        raise SystemExit(
+            f"云桥不能用数据目录 {data_dir}:{error}。要用运行网关的账号,磁盘要能写"
+            f" / the bridge cannot use {data_dir}: {error}. Run it as the gateway's user, on a disk that can be written"
+        ) from None
 
 
 def _site(config: Path, *, tells_warnings: bool) -> Site:

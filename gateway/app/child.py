@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -26,7 +27,11 @@ class Child:
         self._process = process
         self.pid = process.pid
         self.pipe = pipe
-        self._end = _beside(process.wait)
+        try:
+            self._end = _beside(process.wait)
+        except OSError:
+            process.kill()
+            raise
 
     @classmethod
     async def start(cls, argv: Sequence[str]) -> Child:
@@ -73,7 +78,10 @@ def _beside(work: Callable[[], _T]) -> Future[_T]:
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits
             done.set_exception(error)
 
-    threading.Thread(target=do, daemon=True, name="child").start()
+    try:
+        threading.Thread(target=do, daemon=True, name="child").start()
+    except RuntimeError as error:  # no thread to be had: as little as a process
+        raise OSError(errno.EAGAIN, str(error)) from error
     return done
 
 

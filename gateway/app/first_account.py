@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import structlog
+
 from gateway.store.users import Users
 from gateway.web.auth import new_setup_code
 
 SETUP_CODE_FILE = "setup-code"
+
+_log = structlog.get_logger(__name__)
 
 
 class Accounts(Users):
@@ -31,13 +35,20 @@ async def setup_code(users: Users) -> str:
     if path.exists():
         return path.read_text().strip()
     code = new_setup_code()
+    try:
+        _write(path, code)
+    except OSError as error:  # a full disk: nobody can log in before there is room, alarms are heard all the same
+        _log.error("setup_code_not_written", path=str(path), error=str(error), fix="free disk space, then restart")
+    return code
+
+
+def _write(path: Path, code: str) -> None:
     half = path.with_suffix(".new")  # a power cut must not leave an empty code behind
     with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(code + "\n")
         file.flush()
         os.fsync(file.fileno())
     half.replace(path)
-    return code
 
 
 def setup_code_path(directory: str) -> Path:

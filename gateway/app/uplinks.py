@@ -13,7 +13,7 @@ import typer
 from cloud_bridge.advice import advice
 from gateway.clock import SystemClock
 from gateway.model import Site
-from gateway.store.dead_letters import DeadLetter, dead_letters, want
+from gateway.store.dead_letters import DeadLetter, dead_letters, must_be_readable, want
 from gateway.store.outbox import bridge_status
 
 STATUS_AGE_S = 15.0  # a bridge that has said nothing for this long hangs
@@ -90,10 +90,25 @@ def _fail(text: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+def _readable(site: Site) -> Site:
+    try:
+        must_be_readable(site.data_dir)
+    except OSError as error:
+        _fail_barred(site.data_dir, error)
+    return site
+
+
+def _fail_barred(directory: str, error: OSError) -> NoReturn:
+    _fail(
+        f"数据目录 {directory} 读写不了({error.strerror}):用 root 或运行网关的账号来执行"
+        f" / cannot use {directory} ({error.strerror}): run this as root, or as the user that the gateway runs as"
+    )
+
+
 @app.command("list")
 def list_(config: Config = Path("config"), *, as_json: AsJson = False) -> None:
     """每个云端连接的状态 / the state of each uplink."""
-    found = uplinks_told(_site(config), SystemClock().now().utc)
+    found = uplinks_told(_readable(_site(config)), SystemClock().now().utc)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
@@ -154,11 +169,14 @@ def retry(
     chosen = letter or there
     if unknown := sorted(set(chosen) - set(there)):
         _fail(f"没有这个编号 / no such letter: {', '.join(map(str, unknown))}")
-    asked = sum(want(directory, each) for each in chosen)
+    try:
+        asked = sum(want(directory, each) for each in chosen)
+    except OSError as error:
+        _fail_barred(directory, error)
     typer.echo(f"已请云桥再发 {asked} 条 / the bridge was asked to send {asked} again")
 
 
 def _known(site: Site, uplink: str) -> Site:
     if uplink not in {each.id for each in site.uplinks}:
         _fail(f"没有这个连接 / no such uplink: {uplink}. 有 / there are: {', '.join(each.id for each in site.uplinks)}")
-    return site
+    return _readable(site)

@@ -7,6 +7,7 @@ Only the bridge writes its file (ADR 0001). Whoever wants a letter sent again le
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,10 +65,30 @@ def want(directory: str, letter_id: int) -> bool:
     """
     folder = Path(directory) / _FOLDER
     folder.mkdir(mode=0o750, exist_ok=True)
+    _give_to_owner(folder, directory)
     if len(wanted(directory)) >= MOST_WANTED:
         return False
-    (folder / str(letter_id)).touch(mode=0o640)
+    wish = folder / str(letter_id)
+    wish.touch(mode=0o640)
+    _give_to_owner(wish, directory)
     return True
+
+
+def _give_to_owner(path: Path, directory: str) -> None:
+    """What root leaves in the directory of the service is the service's: else its bridge would never see it."""
+    if os.geteuid() == 0:
+        owner = Path(directory).stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def must_be_readable(directory: str) -> None:
+    """Where the bridge's file is there and may not be read, "nothing was refused" would be a lie.
+
+    Raises:
+        OSError: who asks has no right to it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.close(os.open(Path(directory) / BRIDGE_FILE, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def wanted(directory: str) -> Sequence[int]:
