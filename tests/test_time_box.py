@@ -97,8 +97,16 @@ def test_uplinks_speak_when_they_are_known() -> None:
     """Before the bridge has said anything nothing is said for it."""
     watched = Watched()
     for is_up in (None, True, True, False):
-        uplinks_seen(watched.presence, {"cloud": UplinkHealth(is_up, 0), "unheard-of": UplinkHealth(True, 0)})
+        uplinks_seen(watched.presence, {"cloud": UplinkHealth(is_up, 0), "unheard-of": UplinkHealth(True, 0)}, 5.0)
     assert watched.said() == [("uplink/cloud", True), ("uplink/cloud", False)]
+
+
+def test_a_bridge_that_ends_each_time_it_is_started_is_a_fault() -> None:
+    """It never gets to say anything of its uplinks: after a minute they are not there, once."""
+    watched = Watched()
+    for running_s in (1.0, 30.0, 61.0, 63.0):
+        uplinks_seen(watched.presence, {"cloud": UplinkHealth(None, 0)}, running_s)
+    assert watched.said() == [("uplink/cloud", False)]
 
 
 class Machine:

@@ -38,6 +38,12 @@ LOCK_FILE = "gateway.lock"
 REFUGE_BYTES = 64_000_000  # of telemetry in memory: the box has 1 GB
 _DEAD = frozenset({errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT})
 _BARRED = frozenset({errno.EACCES, errno.EPERM})
+_NEW_DISK = "replace the disk, then restart"
+_FIXES = {
+    os.strerror(errno.ENOSPC): "free disk space, then restart",
+    os.strerror(errno.EACCES): "give it to the user that the gateway runs as (chown -R), then restart",
+    os.strerror(errno.EPERM): "give it to the user that the gateway runs as (chown -R), then restart",
+}
 _CANNOT_WRITE = (apsw.ReadOnlyError, apsw.FullError, apsw.IOError, apsw.CantOpenError)
 
 _log = structlog.get_logger(__name__)
@@ -80,7 +86,7 @@ def settled(site: Site, damaged: str = "") -> Iterator[Home]:
         else:
             yield Home(directory, is_mended=is_mended, left_rows=left_rows)
             return
-        _log.error("data_dir_cannot_be_written", directory=directory, error=why, fix="replace the disk, then restart")
+        _log.error("data_dir_cannot_be_written", directory=directory, error=why, fix=_FIXES.get(why, _NEW_DISK))
         refuge = _refuge_path(site)
         try:
             _own(refuge)

@@ -24,6 +24,7 @@ LINES_EVERY_S = 0.5
 TIME_EVERY_S = 60.0
 DISK_EVERY_S = 2.0
 _LEAST_FREE_BYTES = 50_000_000
+_BRIDGE_STARTS_S = 60.0  # within which a bridge says its first word, on the slowest box
 _ALL_SILENT_LEAST = 2  # devices of a line: one alone that is silent is that device's fault
 
 Put = Callable[[Input], None]
@@ -118,11 +119,12 @@ async def watch_lines(lines: Mapping[str, LineWatch]) -> None:
         await asyncio.sleep(LINES_EVERY_S)
 
 
-def uplinks_seen(presence: Presence, uplinks: Mapping[str, UplinkHealth]) -> None:
-    """What the bridge says of its uplinks; nothing while it has not said anything yet."""
+def uplinks_seen(presence: Presence, uplinks: Mapping[str, UplinkHealth], running_s: float) -> None:
+    """What the bridge says of its uplinks. One that says nothing for a minute does not run, or ends each time."""
     for key, health in uplinks.items():
-        if health.is_up is not None:
-            presence.say(f"uplink/{key}", is_online=health.is_up, reason="" if health.is_up else "not connected")
+        if health.is_up is not None or running_s > _BRIDGE_STARTS_S:
+            why = "not connected" if health.is_up is not None else "the bridge does not run"
+            presence.say(f"uplink/{key}", is_online=bool(health.is_up), reason="" if health.is_up else why)
 
 
 class Box:

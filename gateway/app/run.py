@@ -204,7 +204,7 @@ class Gateway:
         return alarm is not None and self._policy.still_tells(reason, alarm)
 
     def _see_uplinks(self, uplinks: Mapping[str, UplinkHealth]) -> None:
-        uplinks_seen(self._presence, uplinks)
+        uplinks_seen(self._presence, uplinks, self._clock.now().mono_s - self._restored_at.mono_s)
         self._certificates.seen(uplinks)
 
     def _build_drivers(self, restored: Restored) -> dict[str, Driver]:
