@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from cloud_bridge.ask import Request
 from cloud_bridge.downlink import SOCKET_FILE, short_path
 from gateway.app.cloud_requests import CloudRequests, asked_of
+from gateway.model import Verb
 from tests.support_core import until
 from tests.support_downlink import OwnBox
 from tests.test_app_downlink import COMMANDS, FIRE, SMOKE, line
@@ -40,6 +42,18 @@ async def test_two_platforms_may_number_alike(tmp_path: Path) -> None:
         first, second, again = await take("cloud"), await take("other"), await take("cloud")
     assert first["is_accepted"]
     assert (second["is_accepted"], second["code"]) == (False, "stale_version")
+    assert again == first
+
+
+async def test_an_id_is_that_of_one_question(tmp_path: Path) -> None:
+    """The same id with other words is no repeat: it is refused, and not answered with what became of the first."""
+    async with OwnBox(tmp_path, COMMANDS).living() as box:
+        await box.read(SMOKE, True)
+        first, other, again = [
+            await box.ask(Request("1", Verb.NOTE, FIRE, 1, {"text": text})) for text in ("one", "other", "one")
+        ]
+    assert first.is_accepted
+    assert (other.is_accepted, other.code) == (False, "request_id_reused")
     assert again == first
 
 

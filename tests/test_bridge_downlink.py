@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cloud_bridge.ask import MAX_OPEN, PER_S, Request
+from cloud_bridge.ask import LONGEST_S, MAX_OPEN, PER_S, Request
 from cloud_bridge.downlink import MAX_LINE, SOCKET_FILE, Downlink, Lines, Naps, short_path
 from cloud_bridge.influx_uplink import InfluxParams
 from cloud_bridge.mqtt_uplink import MqttParams
@@ -65,6 +65,19 @@ async def test_while_the_gateway_is_away_it_is_said_at_once(tmp_path: Path) -> N
         answer = await lost(take("a", expires_in_s=60))
     assert answer.code == "unreachable"
     assert "不在运行" in answer.detail["words"]["zh"]
+
+
+async def test_no_request_lives_longer_than_two_minutes(tmp_path: Path) -> None:
+    """Whatever deadline a platform writes: what it wanted then is not done tomorrow."""
+    told: list[float] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told.append(json.loads(await reader.readline())["deadline_mono_s"])
+        writer.close()
+
+    async with gateway(tmp_path, serve):
+        await Downlink(str(tmp_path), SystemClock()).ask_for("cloud", COMMANDS)(take("a", expires_in_s=1e6))
+    assert told[0] <= SystemClock().now().mono_s + LONGEST_S
 
 
 @pytest.mark.parametrize("last", [b"", b"nonsense\n", b'{"n":1}\n', b"x" * (MAX_LINE + 1)])

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from cloud_bridge import sparkplug_payload as wire
 from cloud_bridge.selection import Selection
+from cloud_bridge.sparkplug_commands import of_device
 from cloud_bridge.sparkplug_host import Barrier
 from cloud_bridge.sparkplug_messages import Composer, Message, Row, Seen, seen
 from cloud_bridge.sparkplug_params import SparkplugParams
-from cloud_bridge.sparkplug_payload import PayloadError
+from cloud_bridge.sparkplug_payload import Asked, PayloadError, Told
 from cloud_bridge.sparkplug_roster import Roster, TooManyStraysError, topic_name
 from cloud_bridge.sparkplug_session import Job, Session
 from gateway.model import Quality, Value
@@ -274,6 +275,15 @@ async def test_an_alarm_does_not_wait_for_the_births_of_all_devices() -> None:
     await until(lambda: verbs.count("DBIRTH") == len(DEVICES), "the births")
     assert verbs == ["NBIRTH", "NDATA", *["DBIRTH"] * len(DEVICES)]
     session.end(ConnectionError())
+
+
+def test_the_time_that_a_command_took_is_taken_off_its_deadline() -> None:
+    """Of ten seconds four have passed on its way: six are left, and of a clock that is behind not more than ten."""
+    of = site(Path("/nowhere"), devices=DEVICES)
+    roster = Roster(of, Selection(of))
+    asked = Told(NOW_MS, (Asked("power/1", None, 7),))
+    lefts = [of_device(asked, "3-1-B1-CP01:ebike", roster, age_s, 10.0)[0].expires_in_s for age_s in (4.0, 0.0, -4.0)]
+    assert lefts == [6.0, 10.0, 10.0]
 
 
 def test_a_command_reaches_the_device_of_its_topic_only() -> None:
