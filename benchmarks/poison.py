@@ -34,14 +34,14 @@ from simulators.timeseries import TimeSeries
 
 POISON_VALUE = -7777.25
 POISON_ROOM = site.address(499)
-POISON = (b"-7777.25", POISON_ROOM.encode())
+POISON = (b"-7777.25", f'{POISON_ROOM}/smoke/alarm:1#1"'.encode())  # the alarm's first event; later ones wait for it
 ALARMS_PER_S = 0.5
-ILL_FROM_S = 3.0
+ILL_FROM_S = 2.0
 ILL_S = 12.0
-ANSWER_S = 3
+ANSWER_S = 2
 _PUBACK_BYTES = 4
 _SPARE_ROOM = 480  # and downwards: no other alarm is from there
-_ONE_MORE_S = 10.0
+_ONE_MORE_S = 3.0
 _MOST_MORE = 100
 REFUSING = ("close", "refuse", "reset", "garbage", "silent")  # MQTT: one row
 ILL = ("withhold", "slow", "half_close", "stall", "deaf")  # MQTT: everything, for a while

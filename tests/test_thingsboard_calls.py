@@ -67,6 +67,8 @@ async def test_a_call_is_asked_of_the_gateway_and_answered(tmp_path: Path) -> No
     assert mark.args == {"mark": "drill", "minutes": "30"}
     assert operate.id.endswith(f"/{name(DOOR)}/1")
     assert answers(heard)[1] == {"success": True, "version": 4, "detail": {"outcome": "done"}}
+    told = [each["id"] for each in heard.of(RPC) if "id" in each]
+    assert sorted(told) == [1, 2]  # each once
 
 
 @pytest.mark.usefixtures("box")
@@ -217,6 +219,20 @@ async def test_open_alarms_of_a_former_database_are_ended_there(tmp_path: Path) 
     assert asked == {"keys": [key], "device": name(SMOKE), "client": True, "id": 2}
     ended = heard.of("v1/gateway/attributes")[-1][name(SMOKE)][key]
     assert (ended["is_open"], ended["ended"]) == (False, "database_replaced")
+
+
+@pytest.mark.usefixtures("box")
+async def test_an_alarm_of_this_database_is_not_ended_though_the_platform_has_no_epoch_of_it(tmp_path: Path) -> None:
+    """The session broke off before the new epoch was written: what has been told since is of now, and stays open."""
+    with mosquitto(tmp_path) as broker, ear(broker.port) as heard:
+        async with pumping(house(tmp_path), broker.port) as uplink:
+            await until(lambda: heard.of("v1/devices/me/attributes/request/1"), "the question")
+            heard.say("v1/devices/me/attributes/response/1", {"client": {"epoch": "former"}})
+            await until(lambda: heard.of("v1/gateway/attributes/request"), "the questions")
+            state = {"id": "a", "epoch": uplink._epoch, "is_open": True}
+            heard.say("v1/gateway/attributes/response", {"id": 2, "device": name(SMOKE), "value": state})
+            await until(lambda: len(heard.of("v1/devices/me/attributes")) == 2, "the new epoch")
+            assert uplink.counts["ended_there"] == 0
 
 
 async def test_an_alarm_of_now_is_not_ended_by_an_old_answer(box: Box, tmp_path: Path) -> None:

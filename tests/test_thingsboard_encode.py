@@ -149,6 +149,12 @@ def test_a_value_that_is_none_is_left_out_and_counted() -> None:
     assert of.without_value == 1
 
 
+def test_the_instant_is_that_of_the_observation() -> None:
+    """Whenever it arrived: first timestamps are kept."""
+    ((_, body),) = sent(encoder(), row((f"{SMOKE}/alarm", True), at_ms=AT - 90_000))
+    assert body[name(SMOKE)][0]["ts"] == AT - 90_000
+
+
 def test_a_device_in_a_far_century_falls_back_to_the_receive_time() -> None:
     """A device's clock in the year 9999, or before 1970, doesn't refuse the value: the gateway's time is written."""
     for at_ms in (253_402_300_799_000, -5):

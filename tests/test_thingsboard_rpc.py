@@ -67,6 +67,14 @@ def test_a_request_reaches_its_device_only(method: str, params: Any, is_gateway:
         assert request.verb is not Verb.OPERATE or request.args["point"].startswith(f"{DOOR}/")
 
 
+def test_a_device_whose_name_begins_alike_is_another() -> None:
+    """Who may call door 1 has no say about door 10."""
+    for device, reaches in ((DOOR, True), (f"{DOOR}2", False), (DOOR.rpartition("/")[0], False)):
+        params = {"alarm": f"door-held:{device}/contact:1", "version": 1, "epoch": SESSION.epoch}
+        asked = _request(rpc.Call(name(DOOR), 7, "take", params), DOOR)
+        assert isinstance(asked, Request) is reaches, asked
+
+
 def test_the_point_in_a_call_can_not_be_put_in_by_another_name() -> None:
     """What the gateway reads as point and value are the call's own, checked: not a parameter of the same name."""
     call = rpc.Call(name(DOOR), 7, "operate", {"point": "lock", "value": 1, "Point": "x", "minutes": 5})
