@@ -412,3 +412,31 @@ def test_beside_a_gateway_whose_disk_died_no_second_one_starts(tmp_path: Path, r
     finally:
         runs("umount", "-l", str(view))
         disk.end()
+
+
+def test_a_refuge_without_room_to_be_opened_is_not_left(narrow: Narrow, dead: Path) -> None:
+    """Memory is full as well: no gateway starts, and it says so; what has happened in the refuge is there as soon as
+    there is room, and not put aside for a fresh copy of the dead disk."""
+    with settled(site(dead, CLOUD)) as at:
+        fill(Path(at.directory), range(3, 5))
+        (Path(at.directory) / "ballast").unlink(missing_ok=True)
+    narrow.leave(0)
+    with pytest.raises(CannotStart, match="no room in memory"), settled(site(dead, CLOUD)):
+        pass
+    narrow.clear()
+    with settled(site(dead, CLOUD)) as at:
+        db = open_gateway(at.directory)
+        assert len(ids(db)) == 5
+        db.close()
+
+
+@pytest.fixture
+def dead(tmp_path: Path, narrow: Narrow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data directory with three alarms that can only be read; the refuge is on a disk with little room."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "narrow"))
+    assert narrow.is_mounted
+    disk = Disk(tmp_path / "dead")
+    fill(tmp_path / "dead", range(3))
+    disk.turn("ro")
+    yield tmp_path / "dead"
+    disk.end()

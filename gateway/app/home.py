@@ -171,10 +171,16 @@ def _move_in(refuge: Path, directory: str, uplinks: Sequence[str], *, is_damaged
 
 
 def _is_lived_in(refuge: Path) -> bool:
-    """Has a gateway gone on in it, or was it killed (or found damage) before all was there?"""
+    """Has a gateway gone on in it, or was it killed (or found damage) before all was there?
+
+    Raises:
+        StoreError: it cannot be opened now, for want of room.
+    """
     try:
         db = open_gateway(str(refuge))
-    except StoreError:
+    except StoreError as error:
+        if isinstance(error.__cause__, _CANNOT_WRITE):
+            raise
         return False
     try:
         return has_settled_in(db)
