@@ -27,6 +27,7 @@ class Scripted:
         self.counts: Mapping[str, int] = {}
         self.seen: list[Row] = []  # every row that arrived
         self.taken: list[Row] = []
+        self.heard: list[Row] = []  # every row that the platform has, whether it said so or not
         self.sessions = 0
         self.farewell: Callable[[Row], bool] = lambda _: False
         self._script = script
@@ -52,6 +53,8 @@ class Scripted:
             return
         self.seen.append(row)
         verdict = self._script(row)
+        if verdict in (TAKE, SILENT):
+            self.heard.append(row)
         if verdict == TAKE:
             self._take(future, row)
         elif verdict == REJECT:
