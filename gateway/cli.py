@@ -93,13 +93,14 @@ def version() -> None:
 
 def main() -> None:
     """Run the command that was asked for."""
-    if len(sys.argv) > 1 and sys.argv[1] in ("sim", "demo", "--help"):
+    asked = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if asked in ("sim", "demo", "--help"):
         from simulators.cli import app as sim  # noqa: PLC0415 - heavy, and not needed on a box
         from simulators.demo import demo  # noqa: PLC0415
 
         app.add_typer(sim, name="sim")
         app.command()(demo)
-    if len(sys.argv) > 1 and sys.argv[1] in ("uplinks", "--help"):
+    if asked in ("uplinks", "--help"):
         from gateway.app.uplinks import app as uplinks  # noqa: PLC0415 - not needed by the other commands
 
         app.add_typer(uplinks, name="uplinks")
