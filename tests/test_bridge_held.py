@@ -119,6 +119,26 @@ async def test_events_of_one_alarm_stay_in_order(
     assert versions[-3:] == ["1", "2", "3"]
 
 
+async def test_every_bad_event_of_one_alarm_is_put_aside_in_its_turn(box: Box, tmp_path: Path) -> None:
+    """Two bad events of one alarm, a good one behind them: each is blamed by itself, then the third arrives."""
+    outbox.append(box.db, 1, (), [event(1), event(1, 2), event(1, 3)])
+
+    def answer(packet: Packet) -> bool:
+        if "0001/" in (each := alarm(packet)) and each[-1] in "12":
+            raise Hangup
+        return True
+
+    async with stand_in(answer) as cloud, bridging(site(tmp_path, up(cloud.port))):
+        for bad in (1, 2):
+            box.alarms(bad + 1)  # one is blamed only where another was taken since
+            await until(lambda: box.rejected("cloud") == bad, f"dead letter {bad}")  # noqa: B023 - asked at once
+        await until(lambda: box.settled("cloud") == box.last(), "settled")
+    assert [each.seq for each in dead_letters(str(tmp_path), "cloud")] == [2, 1]
+    told = [each[-1] for packet in cloud.published if "0001/" in (each := alarm(packet))]
+    assert list(dict.fromkeys(told)) == ["1", "2", "3"]
+    assert told[-1] == "3"
+
+
 async def test_an_alarm_refused_by_name_is_put_aside_at_once(box: Box, tmp_path: Path) -> None:
     """0x99 to one alarm among others: one session, one try, no other row sent twice."""
     box.alarms(*range(1, 21))
