@@ -28,6 +28,7 @@ from benchmarks.crash_field import SCALE, Field
 from benchmarks.crash_verdict import judge_alarms
 from benchmarks.harness import HANG_S, BenchError, Lab, wait_until, wait_while_moving
 from benchmarks.outage_verdict import by_id
+from gateway.model import Lane
 from gateway.store.database import BRIDGE_FILE, open_reader
 from simulators.cloud_mqtt import CloudMqtt
 from simulators.timeseries import TimeSeries
@@ -228,18 +229,19 @@ def _drain(stands: list[Stand], devices: Field, data: Any, field_port: int) -> d
 
     def is_done() -> bool:
         nonlocal is_in, more
-        if time.perf_counter() > began + (more + 1) * _ONE_MORE_S and more < _MOST_MORE:
+        due_s = began + (more + 1) * _ONE_MORE_S
+        if len(settled) < len(stands) and more < _MOST_MORE and time.perf_counter() > due_s:
             room = site.address(_SPARE_ROOM - more)
             _publish(field_port, (site.smoke_topic(room), site.smoke_payload(room, time.time_ns() // 1_000_000)))
             devices.alarms.add(room)
             more += 1
         is_in = is_in or last in set(_numbers(outbox.readings(data)))
-        for each in stands if is_in else ():
-            if each.case.name not in settled and outbox.is_settled(data, each.case.name):
-                settled[each.case.name] = time.perf_counter() - began
-        return len(settled) == len(stands) and all(
-            len(_letters(data, each.case.name)) == _shown(data, each.case.name) for each in stands
-        )  # the status is written a moment later
+        if not is_in:
+            return False
+        now = [each.case.name for each in stands if outbox.is_settled(data, each.case.name)]
+        for name in now:
+            settled.setdefault(name, time.perf_counter() - began)
+        return len(now) == len(stands) and _is_whole(stands, devices, data)
 
     def state() -> object:
         status = _status(data)
@@ -247,6 +249,15 @@ def _drain(stands: list[Stand], devices: Field, data: Any, field_port: int) -> d
 
     wait_while_moving(is_done, state)
     return {each.case.name: settled.get(each.case.name, math.inf) for each in stands}
+
+
+def _is_whole(stands: list[Stand], devices: Field, data: Any) -> bool:
+    """Has the gateway stored the last alarm, too, and the bridge its status? Both are a moment later."""
+    events = [each["event"] for each in outbox.rows(data, Lane.ALARM)]
+    stored = judge_alarms(devices.alarms, [(each["alarm_id"], each["kind"]) for each in events])
+    return not stored.lost and all(
+        len(_letters(data, each.case.name)) == _shown(data, each.case.name) for each in stands
+    )
 
 
 def _shown(data: Any, uplink: str) -> int:
