@@ -23,8 +23,8 @@ def box(tmp_path: Path) -> Box:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_FIRST_S", 0.05)
-    monkeypatch.setattr(suspicion, "_FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(pace, "_FIRST_S", 0.02)
+    monkeypatch.setattr(suspicion, "_FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(retries, "_LOOK_S", 0.1)
 
 
