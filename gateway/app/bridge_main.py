@@ -20,7 +20,8 @@ from gateway.model import Site
 def main(argv: Sequence[str]) -> None:
     """Run until told to stop."""
     asked = _parsed(argv)
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # structlog's colours: 5 MB of a small box
+    for each in ("rich", "greenlet"):  # structlog looks for them and needs neither: 6 MB of a small box
+        sys.modules.setdefault(each, None)  # type: ignore[arg-type]
     from cloud_bridge.run import BridgeError, run_bridge  # noqa: PLC0415 - after the line above
     from gateway.app.logs import set_up_logs  # noqa: PLC0415 - as above
     from gateway.app.signals import until_told  # noqa: PLC0415 - as above
