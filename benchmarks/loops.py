@@ -21,6 +21,7 @@ class LoopThread(threading.Thread):
     def run(self) -> None:
         """The thread."""
         self._loop.run_forever()
+        self._loop.set_exception_handler(lambda *_: None)  # asyncio's streams call their own cancellation an error
         self._loop.run_until_complete(_cancel_all())
         self._loop.close()
 
