@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.support_broker"]
+pytest_plugins = ["tests.support_broker", "tests.support_store"]
 
 
 def pytest_xdist_auto_num_workers() -> int:
