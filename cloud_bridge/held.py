@@ -1,7 +1,7 @@
 """Alarms of this session that others pass: those that were refused alone, and later events of the same alarms.
 
 Nobody may learn that an alarm has ended before learning that it began: events of one alarm stay in order. Whom to
-suspect is `suspicion`; when rows are sent belongs to `pump`.
+suspect is `suspicion`; when rows are sent is `sending`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The newest value of each point, told at once while history fills in from the oldest (ADR 0020).
 
 Found from the tail of the outbox, in a thread, and handed out in slices; nothing of it is ever settled: history
-brings the same readings again. When rows are sent and settled belongs to `pump`.
+brings the same readings again. When rows are sent is `sending`.
 """
 
 from __future__ import annotations

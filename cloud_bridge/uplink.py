@@ -1,6 +1,6 @@
 """What every uplink offers: the contract, its limits, its error. One uplink is one file and one row of `table`.
 
-Which rows are sent when, what is settled and how long to wait belongs to `pump`.
+Which rows are sent when, what is settled and how long to wait belongs to `pump` and what it is made of.
 """
 
 from __future__ import annotations

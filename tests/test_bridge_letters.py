@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,26 @@ def test_a_wish_of_root_is_the_services(tmp_path: Path) -> None:
     assert want(str(tmp_path), 7)
     owners = {each.name: each.stat().st_uid for each in (tmp_path / "retry.d", tmp_path / "retry.d" / "7")}
     assert owners == {"retry.d": SERVICE, "7": SERVICE}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_wish_of_root_reaches_nothing_outside(tmp_path: Path) -> None:
+    """A link where the wishes are, or in the place of one, gives the service no file of root's."""
+    data, outside = tmp_path / "data", tmp_path / "outside"
+    (data / "retry.d").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "secret").write_text("")
+    os.chown(data, SERVICE, SERVICE)
+    (data / "retry.d" / "7").symlink_to(outside / "secret")
+    (data / "retry.d" / "8").hardlink_to(outside / "secret")
+    assert want(str(data), 7)
+    assert want(str(data), 8)
+    shutil.rmtree(data / "retry.d")
+    (data / "retry.d").symlink_to(outside)
+    with pytest.raises(OSError, match=r"retry\.d"):
+        want(str(data), 9)
+    assert [each.name for each in outside.iterdir()] == ["secret"]
+    assert {outside.stat().st_uid, (outside / "secret").stat().st_uid} == {0}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

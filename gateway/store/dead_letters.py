@@ -65,20 +65,30 @@ def want(directory: str, letter_id: int) -> bool:
     """
     folder = Path(directory) / _FOLDER
     folder.mkdir(mode=0o750, exist_ok=True)
-    _give_to_owner(folder, directory)
-    if len(wanted(directory)) >= MOST_WANTED:
-        return False
-    wish = folder / str(letter_id)
-    wish.touch(mode=0o640)
-    _give_to_owner(wish, directory)
+    within = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _give_to_owner(within, directory)
+        if len(wanted(directory)) >= MOST_WANTED:
+            return False
+        with contextlib.suppress(FileExistsError):  # it is wanted already
+            wish = os.open(str(letter_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640, dir_fd=within)
+            try:
+                _give_to_owner(wish, directory)
+            finally:
+                os.close(wish)
+    finally:
+        os.close(within)
     return True
 
 
-def _give_to_owner(path: Path, directory: str) -> None:
-    """What root leaves in the directory of the service is the service's: else its bridge would never see it."""
+def _give_to_owner(descriptor: int, directory: str) -> None:
+    """What root leaves in the directory of the service is the service's: else its bridge would never see it.
+
+    Nothing is followed out of there: a link that the service has put in its place gives it no file of root's.
+    """
     if os.geteuid() == 0:
         owner = Path(directory).stat()
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def must_be_readable(directory: str) -> None:
