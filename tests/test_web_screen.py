@@ -90,6 +90,9 @@ async def test_the_place_of_a_mark_is_picked_not_typed() -> None:
         await expect(page.locator("#mark-places button")).to_have_text(re.compile("3栋.*11 台"))
         await form.locator("[name=scope]").select_option("unit")
         await page.select_option("#mark-form [name=within]", "building:3")
+        await expect(page.locator("#mark-places button")).to_have_text(
+            re.compile("3栋2单元.*11 台")
+        )  # no longer the building
         await page.click("#mark-places button")
         await expect(page.locator("#mark-places p")).to_have_text("已选:3栋2单元 · 11 台")
         await form.locator("[name=mark]").select_option("out_of_service")
